@@ -1,0 +1,241 @@
+"""iCalendar (RFC 5545): one VEVENT a session, recurring ones once for each time they happen."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+from typing import Any
+
+import recurring_ical_events
+from icalendar import Calendar, Component
+from icalendar.error import BrokenCalendarProperty
+
+from .base import Agenda, BadItem, Document, Schedule, ScheduleError, line, paragraphs, zone_named
+
+NAME = "iCalendar"
+# A series without an end is shown for a year; nobody's conference repeats a session more often.
+HORIZON = timedelta(days=366)
+MOST_OCCURRENCES = 500
+_PLAIN_FREQUENCIES = {"DAILY", "WEEKLY", "MONTHLY", "YEARLY"}
+_SUB_DAILY = {"BYSECOND", "BYMINUTE", "BYHOUR"}
+_CONTENT_LINE = re.compile(r"[A-Za-z0-9-]+[;:]|[ \t]")
+
+
+def sniff(document: Document) -> bool:
+    return document.kind == "ical"
+
+
+def read(document: Document, timezone: str | None) -> Schedule:
+    agenda = Agenda(NAME, timezone)
+    calendars = _parse(_lines(agenda, document.root))
+    first = calendars[0] if calendars else Component()
+    events = [event for calendar in calendars for event in calendar.walk("VEVENT")]
+    agenda.use_zone(_zone(first, events))
+    agenda.title = _text(first, "X-WR-CALNAME") or _text(first, "NAME") or _text(first, "X-WR-CALDESC")
+    agenda.description = paragraphs(_text(first, "X-WR-CALDESC") or _text(first, "DESCRIPTION"))
+    series = defaultdict(list)
+    for event in events:
+        series[_text(event, "UID")].append(event)
+    zones = [zone for calendar in calendars for zone in calendar.walk("VTIMEZONE")]
+    for uid, members in series.items():
+        if uid and any(_recurs(member) for member in members):
+            _add_series(agenda, uid, members, zones)
+        else:
+            for event in members:
+                _add(agenda, event, uid)
+    return agenda.schedule()
+
+
+# -------------------------------------------------------------------------------- lines, calendar
+
+
+def _lines(agenda: Agenda, data: bytes) -> str:
+    """The text with its BEGINs and ENDs checked (the library takes half a file for a whole one).
+
+    Raises ScheduleError with the line."""
+    try:
+        content = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        content = data.decode("latin-1")
+        agenda.notes.append("The file is not in UTF-8, as iCalendar must be; it was read as Latin-1.")
+    content = content.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
+    kept, inside = [], []
+    for number, each in enumerate(content.split("\n"), 1):
+        word, _, name = each.strip().partition(":")
+        name = name.strip().upper()
+        if word.upper() == "BEGIN":
+            inside.append(name)
+        elif word.upper() == "END" and (not inside or inside.pop() != name):
+            raise ScheduleError(f"The calendar is broken at line {number}: “END:{name[:40]}” ends nothing.")
+        # One stray line outside of the events is no reason to refuse them.
+        if each.strip() and (len(inside) > 1 or _CONTENT_LINE.match(each)):
+            kept.append(each)
+    if inside:
+        raise ScheduleError(f"The calendar breaks off at line {number}: its {inside[-1][:40]} has no end.")
+    return "\r\n".join(kept) + "\r\n"
+
+
+def _parse(content: str) -> list[Component]:
+    try:
+        return list(Calendar.from_ical(content, multiple=True))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ScheduleError(f"The calendar is broken: {line(str(error))[:200]}.") from error
+
+
+def _property(event: Component, name: str) -> Any:
+    value = event.get(name)
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _text(event: Component, name: str) -> str:
+    value = _property(event, name)
+    return "" if value is None else str(value)
+
+
+def _zone(calendar: Component, events: list[Component]) -> str:
+    """The calendar's own, else the one that most events are written in."""
+    if named := _text(calendar, "X-WR-TIMEZONE") or _text(calendar, "TIMEZONE-ID"):
+        return named
+    starts = filter(None, (_property(event, "DTSTART") for event in events))
+    used = Counter(str(start.params.get("TZID", "")) for start in starts if hasattr(start, "params"))
+    known = [name for name, _ in used.most_common() if name.upper() not in ("", "UTC") and zone_named(name)]
+    return known[0] if known else ""
+
+
+# ------------------------------------------------------------------------------------------ events
+
+
+def _add(agenda: Agenda, event: Component, key: str) -> None:
+    with agenda.item(key, _text(event, "SUMMARY")):
+        start = _time(event, "DTSTART")
+        if start is None:
+            raise BadItem("it has no start")
+        starts_at = agenda.moment(_at_midnight(start))
+        agenda.session(
+            key=key,
+            title=_text(event, "SUMMARY"),
+            start=starts_at,
+            end=_end(agenda, event, start, starts_at),
+            room=agenda.room("", _text(event, "LOCATION")),
+            abstract=paragraphs(_text(event, "DESCRIPTION")),
+            track=line(", ".join(_categories(event))),
+            language=line(getattr(_property(event, "SUMMARY"), "params", {}).get("LANGUAGE")),
+            url=line(_text(event, "URL")),
+            cancelled=_text(event, "STATUS").strip().upper() == "CANCELLED",
+        )
+
+
+def _time(event: Component, name: str) -> datetime | date | timedelta | None:
+    value = _property(event, name)
+    try:
+        return None if value is None else value.dt
+    except (AttributeError, BrokenCalendarProperty):
+        raise BadItem(f"its {name} “{line(str(value))[:60]}” can't be read") from None
+
+
+def _at_midnight(moment: Any) -> datetime:
+    if isinstance(moment, datetime):
+        return moment
+    if isinstance(moment, date):
+        return datetime.combine(moment, time.min)
+    raise BadItem("it has no start")
+
+
+def _end(agenda: Agenda, event: Component, start: datetime | date, starts_at: datetime) -> datetime | None:
+    """DTEND, or DURATION; without either a date means that day (RFC 5545, 3.6.1)."""
+    end = _time(event, "DTEND")
+    if isinstance(end, date):
+        return agenda.moment(_at_midnight(end), after=starts_at)
+    length = _time(event, "DURATION")
+    if length is None and not isinstance(start, datetime):
+        length = timedelta(days=1)
+    if not isinstance(length, timedelta):
+        return None
+    try:
+        if isinstance(start, datetime):
+            return starts_at + length
+        # Days are counted on the calendar: one with a clock change has not 24 hours.
+        return agenda.moment(_at_midnight(start) + length, after=starts_at)
+    except OverflowError:
+        raise BadItem("its DURATION is not possible") from None
+
+
+def _categories(event: Component) -> Iterator[str]:
+    value = event.get("CATEGORIES")
+    for each in value if isinstance(value, list) else [value]:
+        yield from (str(name) for name in getattr(each, "cats", ()))
+
+
+# ------------------------------------------------------------------------------------------ series
+
+
+def _recurs(event: Component) -> bool:
+    return "RRULE" in event or "RDATE" in event
+
+
+def _add_series(agenda: Agenda, uid: str, members: list[Component], zones: list[Component]) -> None:
+    """Each occurrence under the UID and the time it was planned for, which a move does not change."""
+    name = _text(members[0], "SUMMARY")
+    with agenda.item(uid, name):
+        try:
+            occurrences, cut = _occurrences(members, zones)
+        except _Irregular as why:
+            agenda.notes.append(f"“{line(name)[:80]}”: {why}; only its first time was taken.")
+            for event in members:
+                _add(agenda, event, uid)
+            return
+        if cut:
+            agenda.notes.append(f"“{line(name)[:80]}” goes on; {len(occurrences)} times of it were taken.")
+        for event in occurrences:
+            planned = _time(event, "RECURRENCE-ID") or _time(event, "DTSTART")
+            moment = agenda.moment(_at_midnight(planned))
+            _add(agenda, event, f"{uid}@{moment:%Y%m%dT%H%MZ}")
+
+
+class _Irregular(Exception):
+    """A series that can't be unrolled, or not in sensible time."""
+
+
+def _occurrences(members: list[Component], zones: list[Component]) -> tuple[list[Component], bool]:
+    """All, or those of the first year; whether there are more."""
+    endless = [_check_rule(rule) for event in members for rule in _rules(event)]
+    calendar = Calendar()
+    for part in (*zones, *members):
+        calendar.add_component(part)
+    try:
+        first = min(_at_midnight(_time(event, "DTSTART")).replace(tzinfo=None) for event in members)
+        query = recurring_ical_events.of(calendar, skip_bad_series=True)
+        # A day earlier than the earliest: these are local times, the query is in UTC.
+        start = (first - timedelta(days=1)).replace(tzinfo=UTC)
+        stop = start + HORIZON
+        found = []
+        for event in islice(query.after(start), MOST_OCCURRENCES + 1):
+            if any(endless) and _at_midnight(_time(event, "DTSTART")).replace(tzinfo=UTC) > stop:
+                break
+            found.append(event)
+    except (BadItem, ValueError, TypeError, KeyError, AttributeError, OverflowError, ArithmeticError) as error:
+        raise _Irregular("its recurrence can't be read") from error
+    if not found:
+        raise _Irregular("its recurrence names no time")
+    return found[:MOST_OCCURRENCES], any(endless) or len(found) > MOST_OCCURRENCES
+
+
+def _rules(event: Component) -> list:
+    value = event.get("RRULE", [])
+    return value if isinstance(value, list) else [value]
+
+
+def _check_rule(rule: Any) -> bool:
+    """Whether it never ends. Raises _Irregular for what could keep the library busy for ever."""
+    if not hasattr(rule, "get"):
+        raise _Irregular("its recurrence can't be read")
+    frequency = [str(each).upper() for each in rule.get("FREQ", [])]
+    interval = rule.get("INTERVAL", [1])
+    if not _PLAIN_FREQUENCIES.issuperset(frequency) or len(frequency) != 1 or not _SUB_DAILY.isdisjoint(rule):
+        raise _Irregular("it recurs more often than daily")
+    if any(not isinstance(each, int) or each < 1 for each in interval):
+        raise _Irregular("its INTERVAL is not possible")
+    return "COUNT" not in rule and "UNTIL" not in rule

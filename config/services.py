@@ -101,8 +101,8 @@ class Services:
 
     def _join(self, durable):
         self.root.mkdir(parents=True, exist_ok=True)
-        with _Lock(self.root / "starting.lock", fcntl.LOCK_EX):
-            self._joined = _Lock(self.root / "joined.lock", fcntl.LOCK_SH)
+        with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
+            self._joined = Lock(self.root / "joined.lock", fcntl.LOCK_SH)
             if not self.database_url:
                 postgres = Postgres(self.root, durable)
                 postgres.start()
@@ -121,7 +121,7 @@ class Services:
         """Stop the services unless somebody else is joined. Harmless twice, and in a fork."""
         if self._joined is None or os.getpid() != self._pid:
             return
-        with _Lock(self.root / "starting.lock", fcntl.LOCK_EX):
+        with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
             if self._joined.alone():
                 _stop(self.root)
             self._joined.release()
@@ -170,7 +170,7 @@ def _alone(root):
     if not root.is_dir():
         yield
         return
-    with _Lock(root / "starting.lock", fcntl.LOCK_EX), _Lock(root / "joined.lock", fcntl.LOCK_SH) as joined:
+    with Lock(root / "starting.lock", fcntl.LOCK_EX), Lock(root / "joined.lock", fcntl.LOCK_SH) as joined:
         if not joined.alone():
             raise ServicesError(f"A demo, or another command, is using {root}. End that one first.")
         _stop(root)
@@ -184,7 +184,7 @@ def _stop(root):
 
 
 # -- Locks -----------------------------------------------------------------------------------
-class _Lock:
+class Lock:
     """A lock on a file, which ends with this process at the latest.
 
     It belongs to this process alone: programs that it starts don't inherit the descriptor
@@ -195,7 +195,11 @@ class _Lock:
         while True:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             _held.add(self._descriptor)
-            fcntl.flock(self._descriptor, kind)
+            try:
+                fcntl.flock(self._descriptor, kind)
+            except BaseException:
+                self.release()
+                raise
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(self._descriptor), os.stat(path)):
                     return

@@ -1,0 +1,230 @@
+"""The demo, from nothing to a site that answers: `python -m config.supervisor`, or `make demo`.
+
+Joins the embedded services, brings the database and the demo data up to date, and then runs the
+site's processes side by side until Ctrl-C. Whatever ends it, nothing of it lives on: on a
+signal everything is stopped in order, and after `kill -9` the kernel sends SIGTERM down the line
+(see TIED). What escapes even that is found by its environment at the next start.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import http.client
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from honcho.manager import Manager
+from honcho.printer import Printer
+
+from config.services import ROOT, Lock, ServicesError, join
+
+PROJECT = ROOT.parent
+MARK = "TURNOUT_DEMO_OF"
+"""Environment variable by which the demo's processes are known, children of children too."""
+PASSWORD = "turnout-demo"
+PEOPLE = {
+    "admin": "superuser, sees every organisation",
+    "owner": "owner",
+    "organizer": "organizer",
+    "door": "door staff",
+    "viewer": "may look, not touch",
+    "mechanic": "mechanic",
+    "attendee": "attendee, no admin",
+}
+
+
+def processes(port):
+    """What runs side by side: the name, and the module with its arguments. A process a line."""
+    return {
+        "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
+        " --blocking-threads 4 --workers-kill-timeout 3 --log-level warning",
+        "worker": "celery --quiet --app config worker --concurrency 2 --without-mingle --without-gossip",
+        "beat": f"celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
+    }
+
+
+class Stop(Exception):
+    """The demo can't go on; the message says why."""
+
+
+# -- Processes that don't outlive us ---------------------------------------------------------
+PR_SET_PDEATHSIG = 1
+# Runs a module as `python -m` does, but the process, and every fork of it (the workers of granian
+# and Celery), is sent SIGTERM when its parent dies, be it by SIGKILL.
+TIED = f"""
+import ctypes, os, runpy, signal, sys
+def tie():
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGTERM)
+tie()
+os.register_at_fork(after_in_child=tie)
+module = sys.argv.pop(1)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+""".strip()
+
+
+def tied(module, *arguments):
+    return [sys.executable, "-c", TIED, module, *arguments]
+
+
+def _tie_fork():
+    """Honcho watches each process from a fork of ours, which has no reason to outlive us either."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _sweep(mark):
+    """End whatever a demo of this folder has left running. Only while we hold the demo's lock."""
+    import psutil
+
+    def of_ours(process):
+        with contextlib.suppress(psutil.Error):
+            return process.pid != os.getpid() and process.environ().get(MARK) == mark
+        return False
+
+    found = [process for process in psutil.process_iter() if of_ours(process)]
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(found, timeout=5)[1]:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return len(found)
+
+
+# -- The demo --------------------------------------------------------------------------------
+class Output(Printer):
+    """Honcho's, which also remembers which process ended first."""
+
+    first_end = ""
+
+    def write(self, message):
+        if message.name == "system" and " stopped (rc=" in message.data and not self.first_end:
+            self.first_end = message.data.strip()
+        super().write(message)
+
+
+def demo(port):
+    with contextlib.ExitStack() as stack:
+        ROOT.mkdir(parents=True, exist_ok=True)
+        try:
+            stack.enter_context(Lock(ROOT / "demo.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise Stop("The demo of this folder is running already. Stop it with Ctrl-C where it runs.") from None
+        mark = str(ROOT)
+        _sweep(mark)
+        _check_free(port)
+        print("Starting PostgreSQL and Redis …", flush=True)
+        services = stack.enter_context(join(ROOT))
+        stack.callback(_sweep, mark)
+        stack.callback(_be_deaf)
+        environment = os.environ | services.environment()
+        environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
+        # Static files straight from where they lie: collecting and compressing takes half a minute.
+        environment.setdefault("WHITENOISE_USE_FINDERS", "1")
+
+        schedule = os.environ.get("SCHEDULE")
+        _step("Bringing the database up to date", environment, "migrate", "--verbosity", "0")
+        _step("Making the demo data", environment, "demo_data", *(["--schedule", schedule] if schedule else []))
+
+        os.register_at_fork(after_in_child=_tie_fork)
+        output = Output(sys.stdout)
+        manager = Manager(output)
+        for name, command in processes(port).items():
+            line = "exec " + shlex.join(tied(*shlex.split(command)))
+            manager.add_process(name, line, env=environment, cwd=str(PROJECT))
+        threading.Thread(target=_announce, args=(port,), daemon=True).start()
+        print("Starting the site …", flush=True)
+        with contextlib.suppress(KeyError):  # honcho's, on a signal before all have told their pid
+            manager.loop()
+        if manager.returncode not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise Stop(f"A process has ended by itself ({output.first_end}), so the demo stops. Its words are above.")
+
+
+def _be_deaf():
+    """Stopping takes a moment, and a second Ctrl-C must not cut it short."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _check_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Stop(
+                f"Port {port} can't be used ({error.strerror}). Choose another one: make demo PORT={port + 10}"
+            ) from None
+
+
+def _step(title, environment, *command):
+    print(title, "…", flush=True)
+    code = subprocess.run(tied("manage", *command), env=environment, cwd=PROJECT, check=False).returncode
+    if code:
+        raise Stop(f"manage.py {command[0]} has failed (exit code {code}). Its words are above.")
+
+
+def _announce(port):
+    """Wait until the site is ready, then say where it is and who may sign in."""
+    began = time.monotonic()
+    patience = 60
+    while (state := _readiness(port)) is not None:
+        if time.monotonic() - began > patience:
+            print(f"The site isn't ready after {patience} seconds: {state}", flush=True)
+            patience *= 2
+        time.sleep(0.2)
+    lines = ["", f"Sign in at http://127.0.0.1:{port}/admin/ with the password {PASSWORD}:"]
+    for name, role in PEOPLE.items():
+        second = "" if name == "admin" else f"{name}@other.example"
+        lines.append(f"  {name + '@demo.example':25}{second:25}{role}")
+    lines += [
+        "(demo.example and other.example are two organisations.)",
+        "",
+        f"Turnout is ready at http://127.0.0.1:{port}/",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _readiness(port):
+    """None when ready, else what stands in the way."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        text = answer.read(500).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    finally:
+        connection.close()
+    return None if answer.status == 200 else f"{answer.status} {text}"
+
+
+def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        port = int(os.environ.get("PORT") or 8000)
+        if not 0 < port < 65535:
+            raise ValueError
+    except ValueError:
+        return f"PORT must be a number from 1 to 65534, not {os.environ['PORT']!r}."
+    try:
+        demo(port)
+    except (Stop, ServicesError) as error:
+        return f"\n{error}"
+    except KeyboardInterrupt:
+        pass
+    print("Turnout has stopped.", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

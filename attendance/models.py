@@ -1,0 +1,190 @@
+"""Who is in the room. An approved join request *is* a row here (requests.triggers sees to it)."""
+
+import secrets
+
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from config.database import CompositeForeignKey, counting, known, never_truncated, touched, uuid7
+from events.models import Event, UserProfile
+from events.models.people import ScopedQuerySet
+
+
+def new_ticket_code() -> str:
+    """What the QR code carries: 192 random bits, URL-safe."""
+    return secrets.token_urlsafe(24)
+
+
+class Source(models.TextChoices):
+    """How somebody came in first; it stays when a request is approved later."""
+
+    JOIN_REQUEST = "join_request", _("Join request")
+    INVITATION = "invitation", _("Invitation")
+    IMPORT = "import", _("Import")
+    WALK_IN = "walk_in", _("Walk-in")
+
+
+class Status(models.TextChoices):
+    ACTIVE = "active", _("Attending")
+    REMOVED = "removed", _("Removed")
+
+
+class AttendeeQuerySet(ScopedQuerySet):
+    organization_path = "event__organization"
+
+    def active(self):
+        return self.filter(status=Status.ACTIVE)
+
+    def of_person(self, person):
+        """The person's own rows, in one query with whether they may act at all."""
+        return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
+
+    def visible(self):
+        """Whom everyone in the room sees."""
+        return self.active().filter(visibility_enabled=True, hidden_at=None, user_profile__is_active=True)
+
+    def in_room(self, event_id, *, viewer=None):
+        """The room as ``viewer`` (an Attendee) sees it; without a viewer, as its organisers do: whole.
+
+        Viewers see themselves even when invisible, and nobody whom they blocked or who blocked them.
+        """
+        room = self.filter(event_id=event_id)
+        if viewer is None:
+            return room.active()
+        return room.filter(Q(pk__in=room.visible().values("pk")) | Q(pk=viewer.pk), status=Status.ACTIVE).exclude(
+            Exists(
+                Block.objects.filter(
+                    Q(attendee=viewer.pk, blocked=OuterRef("pk")) | Q(attendee=OuterRef("pk"), blocked=viewer.pk)
+                )
+            )
+        )
+
+    def search(self, text: str):
+        """By name, goals and what they look for; every word must occur."""
+        rows = self
+        for word in text.split():
+            rows = rows.filter(
+                Q(user_profile__first_name__icontains=word)
+                | Q(user_profile__last_name__icontains=word)
+                | Q(goals__icontains=word)
+                | Q(looking_for__icontains=word)
+            )
+        return rows
+
+    def changed_since(self, moment):
+        """Rows that changed, or whose person did: names and photos come from there."""
+        return self.filter(Q(updated_at__gte=moment) | Q(user_profile__updated_at__gte=moment))
+
+
+class Attendee(models.Model):
+    """A person who is let into an event. Written by operations only; never deleted, but removed."""
+
+    Source, Status = Source, Status
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="attendees", verbose_name=_("event"))
+    owner_id = models.CharField(_("owner ID"), max_length=255, editable=False)
+    user_profile = models.ForeignKey(
+        UserProfile, on_delete=models.PROTECT, related_name="attendances", verbose_name=_("person")
+    )
+    join_request = models.OneToOneField(
+        "requests.JoinRequest",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="attendee",
+        verbose_name=_("join request"),
+    )
+    source = models.CharField(_("came by"), max_length=20, choices=Source.choices, editable=False)
+    status = models.CharField(
+        _("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE, editable=False
+    )
+    plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, editable=False)
+    ticket_code = models.CharField(_("ticket"), max_length=64, unique=True, default=new_ticket_code, editable=False)
+    visibility_enabled = models.BooleanField(_("visible in the room"), default=True)
+    notifications_enabled = models.BooleanField(_("wants notifications"), default=True)
+    hidden_at = models.DateTimeField(_("hidden by an organiser"), null=True, blank=True, editable=False)
+    goals = models.TextField(_("goals"), null=True, blank=True)
+    looking_for = models.TextField(_("looking for"), null=True, blank=True)
+    rsvp_contact = models.CharField(_("contact for RSVP"), max_length=300, null=True, blank=True)
+    company_website = models.URLField(_("company website"), max_length=500, null=True, blank=True)
+    match_profile = models.JSONField(_("match profile"), null=True, blank=True)
+    looking_for_updated_at = models.DateTimeField(_("'Looking for' updated"), null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = AttendeeQuerySet.as_manager()
+    history = HistoricalRecords(
+        excluded_fields=["ticket_code", "updated_at"], history_change_reason_field=models.TextField(null=True)
+    )
+
+    class Meta:
+        db_table = "event_attendees"
+        ordering = ["-created_at", "-pk"]
+        verbose_name = _("attendee")
+        verbose_name_plural = _("attendees")
+        constraints = [
+            models.UniqueConstraint(fields=["event", "user_profile"], name="attendance_attendee_once"),
+            CompositeForeignKey(
+                name="attendance_attendee_owner_of_profile",
+                fields=["user_profile", "owner_id"],
+                to="events.UserProfile",
+                to_fields=["id", "owner_id"],
+            ),
+            CompositeForeignKey(
+                name="attendance_attendee_same_as_request",
+                fields=["join_request", "event", "user_profile", "owner_id"],
+                to="requests.JoinRequest",
+                to_fields=["id", "event", "user_profile", "owner_id"],
+            ),
+            models.CheckConstraint(
+                condition=~Q(source=Source.JOIN_REQUEST) | Q(join_request__isnull=False),
+                name="attendance_attendee_source_has_request",
+            ),
+            known("source", Source, "attendance_attendee_source_known"),
+            known("status", Status, "attendance_attendee_status_known"),
+        ]
+        indexes = [
+            # Pages of a room go by id within it.
+            models.Index("event", "id", condition=Q(status=Status.ACTIVE), name="event_attendees_room"),
+        ]
+        triggers = [
+            touched(),
+            never_truncated("attendance_attendee_never_truncated"),
+            *counting(
+                parent="events",
+                column="seats_taken",
+                key="event_id",
+                weight="CASE WHEN status = 'active' THEN 1 + plus_ones ELSE 0 END",
+            ),
+        ]
+
+    def __str__(self):
+        return str(self.user_profile)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == Status.ACTIVE
+
+    @property
+    def seats(self) -> int:
+        """Places this row takes in its event."""
+        return 1 + self.plus_ones if self.is_active else 0
+
+
+class Block(models.Model):
+    """An attendee who doesn't want to see another, nor be seen by them. Nobody else learns of it."""
+
+    attendee = models.ForeignKey(Attendee, on_delete=models.CASCADE, related_name="blocks")
+    blocked = models.ForeignKey(Attendee, on_delete=models.CASCADE, related_name="blocked_by")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "event_attendee_blocks"
+        constraints = [
+            models.UniqueConstraint(fields=["attendee", "blocked"], name="attendance_block_once"),
+            models.CheckConstraint(condition=~Q(attendee=F("blocked")), name="attendance_block_not_self"),
+        ]

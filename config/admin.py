@@ -1,0 +1,519 @@
+"""The admin's foundations: the site, scoping by role, acts on rows, errors as messages.
+
+An :class:`Act` is a domain operation offered to organisers, as an action on selected rows and as a
+button on the row's own page. :class:`DomainAdmin` is the base of every admin class here. An upper
+app adds its acts to a lower app's admin with :func:`extend`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from csp.decorators import csp_replace
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import helpers
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_http_methods
+from rules.permissions import permissions
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
+from unfold.sites import UnfoldAdminSite
+
+from config.errors import DomainError, NotAllowed, reference, translated
+
+log = structlog.get_logger(__name__)
+
+
+# -- The site --------------------------------------------------------------------------------
+
+
+class AdminSite(UnfoldAdminSite):
+    """Open to superusers and to members of any organisation; what they see there is scoped."""
+
+    def has_permission(self, request):
+        return request.user.is_active and request.user.is_staff
+
+    def admin_view(self, view, cacheable=False):
+        # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
+        return csp_replace(settings.CSP_LOOSE)(super().admin_view(view, cacheable))
+
+    @method_decorator(csp_replace(settings.CSP_LOOSE))
+    def login(self, request, extra_context=None):
+        return super().login(request, extra_context)
+
+
+_cards: list[Callable[[HttpRequest], dict | None]] = []
+
+
+def card(function):
+    """Registers what a dashboard card shows: ``function(request)`` → ``{template, …}`` or None."""
+    _cards.append(function)
+    return function
+
+
+def dashboard(request, context):
+    """UNFOLD's DASHBOARD_CALLBACK: the cards that the apps registered."""
+    cards = [one(request) for one in _cards] if request.user.is_authenticated else []
+    return context | {"cards": [one for one in cards if one]}
+
+
+NAVIGATION = [
+    (
+        gettext_lazy("Events"),
+        [
+            ("events.Event", "event"),
+            ("requests.JoinRequest", "how_to_reg"),
+            ("attendance.Attendee", "groups"),
+            ("requests.InvitationLink", "link"),
+            ("requests.Ban", "block"),
+        ],
+    ),
+    (
+        gettext_lazy("Agenda"),
+        [
+            ("events.Session", "calendar_view_day"),
+            ("events.Room", "meeting_room"),
+            ("events.Speaker", "record_voice_over"),
+        ],
+    ),
+    (
+        gettext_lazy("People"),
+        [
+            ("events.UserProfile", "person"),
+            ("events.Membership", "badge"),
+            ("events.Organization", "corporate_fare"),
+        ],
+    ),
+    (gettext_lazy("Operations"), [("events.IntegrityResult", "health_and_safety")]),
+]
+
+
+def navigation(request):
+    """The sidebar: what this person may look at, in the order of their work."""
+    from django.contrib import admin
+
+    registered = {model._meta.label: one for model, one in admin.site._registry.items()}
+    groups = []
+    for title, entries in NAVIGATION:
+        items = [
+            {
+                "title": registered[label].model._meta.verbose_name_plural.capitalize(),
+                "icon": icon,
+                "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist"),
+            }
+            for label, icon in entries
+            if label in registered and registered[label].has_view_permission(request)
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    if groups:
+        groups[0]["items"].insert(
+            0, {"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}
+        )
+    return groups
+
+
+# -- Acts ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Act:
+    """An operation that organisers start from a list or from a row's page.
+
+    ``operation`` is called with ``{key}=<primary key>, actor=<person>`` and what ``form`` asks for.
+    Whatever it returns may say ``changed`` False: the row was that way already. ``permission`` is
+    asked of ``rules`` for every single row.
+    """
+
+    name: str
+    label: str
+    operation: Callable[..., Any]
+    key: str
+    permission: str
+    done: str
+    already: str = gettext_lazy("were that way already")
+    form: type[forms.Form] | None = None
+    available: Callable[[models.Model], bool] = field(default=lambda row: True)
+    icon: str = ""
+    tone: str = "default"
+    help: str = ""
+
+
+@dataclass
+class Report:
+    """What became of each row; told to the person in full."""
+
+    act: Act
+    changed: int = 0
+    already: int = 0
+    failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    NAMES_SHOWN = 40
+
+    def tell(self, request):
+        if self.changed:
+            messages.success(request, f"{self.changed} {self.act.done}.")
+        if self.already:
+            messages.info(request, f"{self.already} {self.act.already}.")
+        for reason, names in self.failures.items():
+            shown = ", ".join(names[: self.NAMES_SHOWN])
+            if len(names) > self.NAMES_SHOWN:
+                shown += " " + _("and {} more").format(len(names) - self.NAMES_SHOWN)
+            count = ngettext("{} could not be changed", "{} could not be changed", len(names)).format(len(names))
+            messages.error(request, f"{count}. {shown}: {reason}")
+
+
+def run_each(request, rows, act: Act, **arguments) -> Report:
+    """Each row in its own transaction, so that one failure undoes only that row. Nothing is silent."""
+    report = Report(act)
+    for row in rows:
+        try:
+            if not request.user.has_perm(act.permission, row):
+                raise NotAllowed
+            outcome = act.operation(**{act.key: row.pk}, actor=request.user, **arguments)
+        except DomainError as error:
+            report.failures[str(error)].append(act_subject(row))
+        except Exception as error:
+            log.exception("admin.act_failed", act=act.name, row=str(row.pk), error=repr(error))
+            report.failures[unexpected()].append(act_subject(row))
+        else:
+            if getattr(outcome, "changed", True):
+                report.changed += 1
+            else:
+                report.already += 1
+    return report
+
+
+def act_subject(row) -> str:
+    """Whom the report names: the person where the row is about one."""
+    return str(getattr(row, "user_profile", row))
+
+
+def unexpected() -> str:
+    """The sentence for a defect; the log has the same reference."""
+    return _("something went wrong on our side (reference {})").format(reference())
+
+
+_extensions: dict[str, list[Act]] = defaultdict(list)
+
+
+def extend(model_label: str, *acts: Act) -> None:
+    """An upper app's acts on a lower app's admin: ``extend("attendance.Attendee", remove, ban)``."""
+    _extensions[model_label].extend(acts)
+
+
+_after_save: dict[str, list[Callable[..., None]]] = defaultdict(list)
+
+
+def after_save(model_label: str, operation: Callable[..., None]) -> None:
+    """An upper app's operation to run, in the same transaction, when a lower app's form was saved.
+
+    Called with ``row=…, changed=<names of the changed fields>, actor=…``.
+    """
+    _after_save[model_label].append(operation)
+
+
+ACT_LIMIT = 1000
+"""Rows that one action takes: each is a transaction, and a page must answer."""
+
+
+# -- Model admins ----------------------------------------------------------------------------
+
+
+def roles_for(permission: str) -> frozenset[str]:
+    """The roles that a permission was granted to, in some app's rules.py."""
+    return permissions[permission].roles
+
+
+class Scoped:
+    """Rows, choices and permissions by the person's role in each row's organisation (rules.py)."""
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).of_staff(request.user, self.view_roles(request))
+
+    def view_roles(self, request):
+        """The roles that see this model's rows, as declared with its view permission."""
+        return roles_for(self.permission("view"))
+
+    def permission(self, verb: str) -> str:
+        return f"{self.opts.app_label}.{verb}_{self.opts.model_name}"
+
+    def _may(self, request, verb, obj=None) -> bool:
+        return request.user.has_perm(self.permission(verb), obj)
+
+    def has_view_permission(self, request, obj=None):
+        return self._may(request, "view", obj)
+
+    def has_add_permission(self, request, obj=None):
+        return self._may(request, "add")
+
+    def has_change_permission(self, request, obj=None):
+        return self._may(request, "change", obj)
+
+    def has_delete_permission(self, request, obj=None):
+        return self._may(request, "delete", obj)
+
+    def has_module_permission(self, request):
+        return self._may(request, "view")
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        kwargs.setdefault("queryset", self._choices(db_field, request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field, request, **kwargs):
+        kwargs.setdefault("queryset", self._choices(db_field, request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def _choices(self, db_field, request):
+        """Related rows of the organisations where the person may change this model's rows."""
+        manager = db_field.remote_field.model._default_manager
+        if not hasattr(manager, "of_staff"):
+            return None
+        return manager.of_staff(request.user, roles_for(self.permission("change")))
+
+
+class DomainAdmin(Scoped, ModelAdmin):
+    """The base of our admin classes: scoped, partial saves, acts, errors as messages on the form."""
+
+    acts: tuple[Act, ...] = ()
+    list_filter_submit = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    list_per_page = 50
+    show_full_result_count = False
+    change_form_outer_before_template = "admin/acts.html"
+
+    # -- errors ------------------------------------------------------------------------------
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        """Errors are caught *outside* the admin's transaction, which is undone by then.
+
+        The form is shown again as it was sent, with the sentence above it.
+        """
+        try:
+            with translated():
+                return super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as error:
+            if request.method != "POST":
+                raise
+            return self._shown_again(request, object_id, form_url, extra_context, str(error))
+        except (Http404, PermissionDenied):
+            raise
+        except Exception:
+            if request.method != "POST" or settings.DEBUG:
+                raise
+            log.exception("admin.form_failed", model=self.opts.label, row=object_id)
+            return self._shown_again(request, object_id, form_url, extra_context, unexpected())
+
+    def _shown_again(self, request, object_id, form_url, extra_context, sentence):
+        request.domain_error = sentence
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form_class = super().get_form(request, obj, change=change, **kwargs)
+        if not hasattr(request, "domain_error"):
+            return form_class
+
+        class Refused(form_class):
+            def clean(form):
+                cleaned = super().clean()
+                form.add_error(None, request.domain_error)
+                return cleaned
+
+        return Refused
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def save_model(self, request, obj, form, change):
+        """Writes the changed fields only: a form opened an hour ago must not undo newer values."""
+        obj._history_user = request.user
+        if not change:
+            obj.save()
+        elif names := [name for name in form.changed_data if name in self._columns]:
+            obj.save(update_fields=names)
+        for operation in _after_save[self.opts.label]:
+            operation(row=obj, changed=frozenset(form.changed_data), actor=request.user)
+
+    @property
+    def _columns(self):
+        return {one.name for one in self.opts.concrete_fields}
+
+    def delete_model(self, request, obj):
+        obj._history_user = request.user
+        with translated():
+            obj.delete()
+
+    def delete_view(self, request, object_id, extra_context=None):
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except DomainError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse(f"admin:{self._route('change')}", args=(object_id,)))
+
+    # -- what one may not see isn't there ------------------------------------------------------
+
+    def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
+        raise Http404
+
+    def history_view(self, request, object_id, extra_context=None):
+        self._row_or_404(request, object_id)
+        return super().history_view(request, object_id, extra_context)
+
+    def history_form_view(self, request, object_id, version_id, extra_context=None):
+        self._row_or_404(request, object_id)
+        return super().history_form_view(request, object_id, version_id, extra_context)
+
+    def _row_or_404(self, request, object_id):
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not self.has_view_permission(request, row):
+            raise Http404
+        return row
+
+    # -- acts ----------------------------------------------------------------------------------
+
+    @property
+    def all_acts(self) -> list[Act]:
+        return [*self.acts, *_extensions[self.opts.label]]
+
+    def _route(self, name):
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+
+    def get_urls(self):
+        act = path("<path:object_id>/act/<slug:name>/", self.admin_site.admin_view(self.act_view), name=self._route("act"))
+        return [act, *super().get_urls()]
+
+    def get_actions(self, request):
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        for act in self.all_acts:
+            if request.user.has_perm(act.permission):
+                actions[act.name] = (self._action_of(act), act.name, act.label)
+        return actions
+
+    def _action_of(self, act):
+        def action(_admin, request, queryset):
+            rows = list(queryset[: ACT_LIMIT + 1])
+            if len(rows) > ACT_LIMIT:
+                messages.error(request, _("At most {} rows at once: narrow the list with a filter.").format(ACT_LIMIT))
+                return None
+            arguments = self._arguments(request, act)
+            if arguments is None:
+                return self._ask(request, act, rows)
+            run_each(request, rows, act, **arguments).tell(request)
+            return None
+
+        return action
+
+    def _arguments(self, request, act) -> dict | None:
+        """What the act's form was filled with; None while it must be asked."""
+        if act.form is None:
+            return {}
+        asked = "act_form" in request.POST
+        form = act.form(request.POST if asked else None)
+        request.act_form = form
+        return form.cleaned_data if asked and form.is_valid() else None
+
+    def _ask(self, request, act, rows, action_url="") -> HttpResponse:
+        context = self.admin_site.each_context(request) | {
+            "title": act.label,
+            "opts": self.opts,
+            "act": act,
+            "form": request.act_form,
+            "rows": rows,
+            "subjects": [act_subject(row) for row in rows[:20]],
+            "more": max(0, len(rows) - 20),
+            "action_url": action_url,
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "back": request.get_full_path() if not action_url else reverse(f"admin:{self._route('change')}", args=(rows[0].pk,)),
+        }
+        return TemplateResponse(request, "admin/ask.html", context)
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def act_view(self, request, object_id, name):
+        """A button on the row's page. GET only asks; the change is a POST."""
+        row = self._row_or_404(request, object_id)
+        act = next((one for one in self.all_acts if one.name == name), None)
+        if act is None:
+            raise Http404
+        if not request.user.has_perm(act.permission, row):
+            raise PermissionDenied
+        back = reverse(f"admin:{self._route('change')}", args=(row.pk,))
+        if request.method == "GET":
+            if act.form is None:
+                return HttpResponseRedirect(back)
+            request.act_form = act.form()
+            return self._ask(request, act, [row], request.path)
+        arguments = self._arguments(request, act)
+        if arguments is None:
+            return self._ask(request, act, [row], request.path)
+        run_each(request, [row], act, **arguments).tell(request)
+        return HttpResponseRedirect(back)
+
+    def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
+        if obj is not None:
+            context["acts"] = [
+                {"act": act, "url": reverse(f"admin:{self._route('act')}", args=(obj.pk,) + (act.name,))}
+                for act in self.all_acts
+                if act.available(obj) and request.user.has_perm(act.permission, obj)
+            ]
+            context["glance"] = self.glance(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def glance(self, request, obj) -> list[tuple[str, Any]]:
+        """Label and figure pairs shown big above the form."""
+        return []
+
+
+class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
+    """With the history of each row, to be looked at, not to be rewritten."""
+
+    history_list_display = ("changed_by_reason",)
+
+    def has_change_history_permission(self, request, obj=None):
+        return False
+
+    @staticmethod
+    def changed_by_reason(record):
+        return record.history_change_reason or ""
+
+
+class ReadOnly:
+    """A ledger: looked at, never edited by hand."""
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+class ScopedChoice(AutocompleteDropdownForm):
+    """The theme's filter form names any row whose key stands in the address; ours only visible ones."""
+
+    def __init__(self, request, name, label, choices, field, model_admin, *args, **kwargs):
+        super().__init__(request, name, label, choices, field, model_admin, *args, **kwargs)
+        related = model_admin.admin_site.get_model_admin(field.remote_field.model)
+        self.fields[name].queryset = related.get_queryset(request)
+
+
+class ScopedFilter(AutocompleteSelectFilter):
+    """A filter over related rows that offers, and names, only rows that the person may see."""
+
+    form_class = ScopedChoice

@@ -1,0 +1,226 @@
+"""What API views share: keyset pages, ETags, rate limits, Idempotency-Key."""
+
+import functools
+import hashlib
+from datetime import timedelta
+
+import limits
+import orjson
+import structlog
+from django.apps import apps
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import conditional_page
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+from redis import RedisError
+from rest_framework import pagination, permissions, throttling
+from rest_framework.response import Response
+
+from config.errors import DomainError
+from config.json import JSONRenderer
+
+log = structlog.get_logger(__name__)
+
+
+# -- Lists ---------------------------------------------------------------------------------
+
+
+class KeysetPagination(pagination.CursorPagination):
+    """Pages by primary key (ordered by time), so that page 1,000 costs what page 1 does.
+
+    ``Turnout-As-Of`` is the moment to pass as ``updated_since`` next time. It lies a little in the
+    past: a transaction that is still running may yet commit rows with an earlier time.
+    """
+
+    ordering = "pk"
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+    overlap = timedelta(seconds=10)
+
+    def get_ordering(self, request, queryset, view):
+        return (getattr(view, "ordering", self.ordering),)
+
+    def paginate_queryset(self, queryset, request, view=None):
+        self.as_of = timezone.now() - self.overlap
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_paginated_response(self, data):
+        return Response(
+            {"next": self.get_next_link(), "previous": self.get_previous_link(), "results": data},
+            headers={"Turnout-As-Of": self.as_of.isoformat().replace("+00:00", "Z")},
+        )
+
+
+def with_etag(view):
+    """ETag and 304 for a big read: a phone that has it downloads nothing."""
+    return method_decorator(conditional_page, name="dispatch")(view)
+
+
+# -- Who -----------------------------------------------------------------------------------
+
+
+class IsPublic(permissions.BasePermission):
+    """Said aloud by the few calls that anybody may make; every route needs a rule."""
+
+    def has_permission(self, request, view):
+        return True
+
+
+# -- Rate limits ---------------------------------------------------------------------------
+
+
+@functools.cache
+def limiter() -> MovingWindowRateLimiter:
+    """Exact across processes, in Redis."""
+    url = settings.REDIS_URL.replace("unix://", "redis+unix://", 1)
+    return MovingWindowRateLimiter(storage_from_string(url, socket_timeout=1, socket_connect_timeout=1))
+
+
+class RateLimit(throttling.BaseThrottle):
+    """At most ``rate`` ("10/minute") calls of a view for each ``identity``. Open while Redis is away.
+
+    Subclass with ``scope`` and ``rate``; the identity is the person, or the address of a stranger.
+    """
+
+    scope = ""
+    rate = ""
+
+    def identity(self, request, view):
+        return str(request.user.pk) if request.user.is_authenticated else request.META.get("REMOTE_ADDR", "")
+
+    def allow_request(self, request, view):
+        self.item = limits.parse(self.rate)
+        self.key = (self.scope, self.identity(request, view))
+        try:
+            return limiter().hit(self.item, *self.key)
+        except RedisError as error:
+            _say_open(error)
+            return True
+
+    def wait(self):
+        reset_at, _remaining = limiter().get_window_stats(self.item, *self.key)
+        return max(1, reset_at - timezone.now().timestamp())
+
+
+_said_open_at = None
+
+
+def _say_open(error):
+    """Once a minute and process, not once a request."""
+    global _said_open_at
+    now = timezone.now()
+    if _said_open_at is None or now - _said_open_at > timedelta(minutes=1):
+        _said_open_at = now
+        log.warning("rate_limit.open", reason=str(error))
+
+
+# -- Idempotency-Key -----------------------------------------------------------------------
+
+
+class KeyReused(DomainError):
+    code = "idempotency_key_reused"
+    status = 422
+    message = _("This Idempotency-Key was used for another request.")
+
+
+class KeyRunning(DomainError):
+    code = "idempotency_key_running"
+    message = _("The first request with this Idempotency-Key is still running.")
+    retry_after = 1
+
+
+class KeyInvalid(DomainError):
+    code = "idempotency_key_invalid"
+    status = 400
+    message = _("An Idempotency-Key has 1 to 255 visible ASCII characters.")
+
+
+LEASE = timedelta(seconds=60)
+"""A worker that was killed blocks its key no longer than this."""
+KEPT = timedelta(hours=24)
+NOT_KEPT = frozenset({409, 429})
+
+
+def idempotent(method):
+    """For a POST that creates: with an Idempotency-Key header, a retry gets the first one's answer.
+
+    The key is claimed, the call made, and the answer kept for 24 hours a person; answers 409, 429
+    and 5xx are not kept, as a retry may fare better. Without the header it costs nothing.
+    """
+
+    @functools.wraps(method)
+    def handle(view, request, *args, **kwargs):
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return method(view, request, *args, **kwargs)
+        if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+            raise KeyInvalid
+        claim = _claim(request, key)
+        if claim.answered_at:
+            body = bytes(claim.body)
+            return Response(orjson.loads(body) if body else None, status=claim.status, headers={"Idempotent-Replayed": "true"})
+        try:
+            response = method(view, request, *args, **kwargs)
+        except BaseException:
+            _release(claim)
+            raise
+        if response.status_code in NOT_KEPT or response.status_code >= 500:
+            _release(claim)
+        else:
+            body = JSONRenderer().render(response.data)
+            _keys().filter(pk=claim.pk, claimed_until=claim.claimed_until).update(
+                answered_at=timezone.now(), status=response.status_code, body=body
+            )
+        return response
+
+    return extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="Makes a retry safe."
+            )
+        ]
+    )(handle)
+
+
+def _keys():
+    return apps.get_model("events", "IdempotencyKey").objects
+
+
+def _release(claim):
+    _keys().filter(pk=claim.pk, claimed_until=claim.claimed_until, answered_at=None).delete()
+
+
+def _claim(request, key):
+    """The caller's claim on the key, or the answered one. Raises KeyReused, KeyRunning."""
+    now = timezone.now()
+    fingerprint = hashlib.sha256(
+        b"\n".join([request.method.encode(), request.path.encode(), orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)])
+    ).hexdigest()
+    mine = {"fingerprint": fingerprint, "claimed_until": now + LEASE, "created_at": now}
+    try:
+        with transaction.atomic():
+            return _keys().create(user_profile_id=request.user.pk, key=key, **mine)
+    except IntegrityError:
+        pass
+    with transaction.atomic():
+        claim = _keys().select_for_update().filter(user_profile_id=request.user.pk, key=key).first()
+        if claim is None:
+            raise KeyRunning  # released this moment: the retry will find it free
+        if claim.created_at < now - KEPT or (claim.answered_at is None and claim.claimed_until < now):
+            for name, value in mine.items():
+                setattr(claim, name, value)
+            claim.answered_at = claim.status = claim.body = None
+            claim.save()
+            return claim
+    if claim.fingerprint != fingerprint:
+        raise KeyReused
+    if claim.answered_at is None:
+        raise KeyRunning
+    return claim

@@ -1,0 +1,67 @@
+"""/healthz: the process lives. /readyz: it can serve, and what is missing."""
+
+import time
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import JsonResponse
+from django.views.decorators.cache import never_cache
+
+HEARTBEAT = "turnout:heartbeat"
+HEARTBEAT_LASTS = 90
+"""Seconds; beat sends one every 30."""
+
+_redis = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+_migrated = False
+
+
+def beat() -> None:
+    """Called by a worker: there is a beat, a broker and a worker."""
+    _redis.set(HEARTBEAT, int(time.time()), ex=HEARTBEAT_LASTS)
+
+
+@never_cache
+def healthz(request):
+    return JsonResponse({"status": "ok"})
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "unreachable"
+    return "ok"
+
+
+def _migrations() -> str:
+    """Says pending until the database has all migrations; asked no more once it has them."""
+    global _migrated
+    if not _migrated:
+        try:
+            executor = MigrationExecutor(connection)
+            _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except DatabaseError:
+            return "unknown"
+    return "ok" if _migrated else "pending"
+
+
+def _redis_and_workers() -> tuple[str, str]:
+    try:
+        return "ok", "ok" if _redis.exists(HEARTBEAT) else "silent"
+    except redis.RedisError:
+        return "unreachable", "unknown"
+
+
+@never_cache
+def readyz(request):
+    """503 only for what a request can't do without: people lose nothing while Redis is away, so
+    neither a missing Redis nor silent workers take the site from the load balancer; they are told."""
+    database = _database()
+    redis_state, workers = _redis_and_workers()
+    parts = {"database": database, "migrations": _migrations(), "redis": redis_state, "workers": workers}
+    ready = database == "ok" and parts["migrations"] == "ok"
+    state = "ready" if all(part == "ok" for part in parts.values()) else "degraded"
+    return JsonResponse({"status": state if ready else "unavailable", **parts}, status=200 if ready else 503)

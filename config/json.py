@@ -1,0 +1,51 @@
+"""JSON in and out of the API. (Apart from config.api because REST framework loads these very early.)"""
+
+import orjson
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework import parsers, renderers
+from rest_framework.exceptions import APIException, ParseError
+
+
+class TooLarge(APIException):
+    status_code = 413
+    default_code = "too_large"
+    default_detail = _("The request's body is too large.")
+
+
+class JSONParser(parsers.BaseParser):
+    """Strict JSON of at most BODY_LIMIT bytes; text that PostgreSQL can't hold is refused here."""
+
+    media_type = "application/json"
+    renderer_class = renderers.JSONRenderer
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        body = stream.read(settings.BODY_LIMIT + 1)
+        if len(body) > settings.BODY_LIMIT:
+            raise TooLarge
+        if b"\\u0000" in body:
+            raise ParseError(_("JSON parse error: the null character is not allowed."))
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ParseError(_("JSON parse error: %(reason)s") % {"reason": error}) from error
+
+
+class JSONRenderer(renderers.BaseRenderer):
+    """orjson: several times faster than the standard library on long lists."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data, accepted_media_type=None, renderer_context=None):
+        return b"" if data is None else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value):
+    """What orjson doesn't know: lazy translations, decimals, DRF's own containers."""
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__iter__") and not isinstance(value, str):
+        return list(value)
+    return str(value)

@@ -1,0 +1,41 @@
+"""Every address of the site. Apps bring their API routes; here they get their places."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from django.views.static import serve
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from django_prometheus.exports import ExportToDjangoView
+from csp.decorators import csp_replace
+
+from config import health
+from config.api import IsPublic
+
+api = [
+    path("", include("events.urls")),
+    path("", include("attendance.urls")),
+    path("", include("requests.urls")),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=[IsPublic], authentication_classes=[]), name="schema"),
+    path(
+        "docs/",
+        csp_replace(settings.CSP_LOOSE)(
+            SpectacularSwaggerView.as_view(
+                url_name="api:schema", permission_classes=[IsPublic], authentication_classes=[]
+            )
+        ),
+        name="docs",
+    ),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include((api, "api"))),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", ExportToDjangoView, name="metrics"),
+    # Photos and the like. In production the web server in front may answer these (docs/deploying.md).
+    re_path(r"^media/(?P<path>.+)$", serve, {"document_root": settings.MEDIA_ROOT}, name="media"),
+]
+handler500 = "config.errors.page_failed"

@@ -1,0 +1,150 @@
+"""The event: when, where, for how many, and how one gets in."""
+
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from simple_history.models import HistoricalRecords
+
+from config.database import kept_counter, known, touched
+
+from .people import Membership, Organization, Role, ScopedQuerySet, UserProfile
+
+TIMEZONES = frozenset(available_timezones())
+
+
+def validate_timezone(value: str) -> None:
+    if value not in TIMEZONES:
+        raise ValidationError(_("“%(value)s” is no IANA time zone, like Europe/Berlin."), params={"value": value})
+
+
+class Status(models.TextChoices):
+    DRAFT = "draft", _("Draft")
+    PUBLISHED = "published", _("Published")
+    COMPLETED = "completed", _("Completed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+Status.OPEN = frozenset({Status.DRAFT, Status.PUBLISHED})
+Status.OVER = frozenset({Status.COMPLETED, Status.CANCELLED})
+Status.PUBLIC = frozenset({Status.PUBLISHED, Status.COMPLETED, Status.CANCELLED})
+
+
+class Visibility(models.TextChoices):
+    PUBLIC = "public", _("Public")
+    UNLISTED = "unlisted", _("Unlisted: whoever has the address")
+    PRIVATE = "private", _("Private: by invitation")
+
+
+class ApprovalMode(models.TextChoices):
+    MANUAL = "manual", _("An organiser decides")
+    AUTO = "auto", _("Automatic while there is room")
+
+
+class EventQuerySet(ScopedQuerySet):
+    def published(self):
+        return self.filter(status__in=Event.Status.PUBLIC)
+
+    def reachable_by(self, person, *, listed=False):
+        """Events that the person may see: published ones, their own, and what their role shows them.
+
+        ``listed`` leaves out unlisted events that the person has nothing to do with: whoever knows
+        the id may open them, but no list gives them away.
+        """
+        from django.apps import apps  # upper apps' tables, by name only
+
+        mine = Q()
+        for app, model in (("attendance", "Attendee"), ("requests", "JoinRequest")):
+            rows = apps.get_model(app, model).objects.filter(event=models.OuterRef("pk"), user_profile=person.pk)
+            mine |= Q(models.Exists(rows))
+        open_to_all = [Event.Visibility.PUBLIC] if listed else [Event.Visibility.PUBLIC, Event.Visibility.UNLISTED]
+        seen = Q(status__in=Event.Status.PUBLIC) & (Q(visibility__in=open_to_all) | mine)
+        return self.filter(
+            seen | Q(organization__in=Membership.objects.held_by(person, Role.ANY)),
+            models.Exists(UserProfile.objects.active().filter(pk=person.pk)),
+        )
+
+
+class Event(models.Model):
+    Status, Visibility, ApprovalMode = Status, Visibility, ApprovalMode
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, related_name="events", verbose_name=_("organisation")
+    )
+    slug = models.SlugField(_("short name"), max_length=80, unique=True, help_text=_("Used in the event's address."))
+    title = models.CharField(_("title"), max_length=300)
+    description = models.TextField(_("description"), blank=True)
+    starts_at = models.DateTimeField(_("starts"))
+    ends_at = models.DateTimeField(_("ends"))
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_timezone])
+    venue = models.CharField(_("venue"), max_length=300, blank=True)
+    capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, help_text=_("Empty: no limit."))
+    seats_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
+    max_plus_ones = models.PositiveSmallIntegerField(
+        _("plus-ones allowed"), default=0, validators=[MaxValueValidator(50)], help_text=_("For each person.")
+    )
+    approval_mode = models.CharField(
+        _("approval"), max_length=10, choices=ApprovalMode.choices, default=ApprovalMode.MANUAL
+    )
+    visibility = models.CharField(
+        _("visibility"), max_length=10, choices=Visibility.choices, default=Visibility.PUBLIC
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.DRAFT)
+    external_id = models.CharField(_("ID in the imported schedule"), max_length=300, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = EventQuerySet.as_manager()
+    history = HistoricalRecords(excluded_fields=["seats_taken", "updated_at"])
+
+    class Meta:
+        db_table = "events"
+        ordering = ["-starts_at", "-pk"]
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(capacity=None) | Q(seats_taken__lte=F("capacity")),
+                name="events_event_seats_within_capacity",
+                violation_error_message=_("More places are taken than this capacity has."),
+            ),
+            models.CheckConstraint(
+                condition=Q(starts_at__lt=F("ends_at")),
+                name="events_event_starts_before_ends",
+                violation_error_message=_("The end must come after the start."),
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "external_id"],
+                condition=~Q(external_id=""),
+                name="events_event_external_id_unique",
+            ),
+            known("status", Status, "events_event_status_known"),
+            known("visibility", Visibility, "events_event_visibility_known"),
+            known("approval_mode", ApprovalMode, "events_event_approval_mode_known"),
+        ]
+        indexes = [models.Index("status", "starts_at", name="events_status_starts_at")]
+        triggers = [touched(), kept_counter("seats_taken")]
+
+    def __str__(self):
+        return self.title
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people can still be let in."""
+        return self.status in self.Status.OPEN
+
+    @property
+    def seats_left(self) -> int | None:
+        """Places that are free; None where there is no limit."""
+        return None if self.capacity is None else self.capacity - self.seats_taken
+
+    def has_room_for(self, seats: int) -> bool:
+        return self.seats_left is None or seats <= self.seats_left

@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""Turnout's command line. Starts or joins the embedded services where none are named."""
+
+import os
+import sys
+
+
+def main():
+    from config.services import ensure_environment
+
+    ensure_environment()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The database's side of the first promise: approved means in the room, whoever writes."""
+
+import pgtrigger
+
+from config.database import Trigger, violation
+
+APPROVED_HAS_ATTENDEE = "requests_joinrequest_approved_has_attendee"
+
+
+def _approved_has_attendee(request_id: str) -> str:
+    """PL/pgSQL for a deferred trigger: the request's state and its attendee's agree at commit.
+
+    Reads both rows anew, as a deferred trigger's NEW and OLD may be older than the commit. Rows of
+    the two tables are always changed together, so two transactions that could disagree have met at
+    a row lock before.
+    """
+    return f"""
+        SELECT r.status = 'approved' AS approved, a.id IS NOT NULL AS attending INTO found
+        FROM event_join_requests r
+        LEFT JOIN event_attendees a ON a.join_request_id = r.id AND a.status = 'active'
+        WHERE r.id = {request_id};
+        IF found.approved AND NOT found.attending THEN
+            {violation(APPROVED_HAS_ATTENDEE, "join request % is approved but has no active attendee", request_id)}
+        ELSIF found.attending AND NOT found.approved THEN
+            {violation(APPROVED_HAS_ATTENDEE, "join request % is not approved but has an active attendee", request_id)}
+        END IF;
+    """
+
+
+def approved_has_attendee() -> Trigger:
+    return Trigger(
+        name="approved_has_attendee",
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status"),
+        timing=pgtrigger.Deferred,
+        declare=[("found", "record")],
+        func=_approved_has_attendee("NEW.id") + "RETURN NULL;",
+    )
+
+
+def attendee_of_approved() -> Trigger:
+    """The same promise, seen from the attendee: removed, deleted, or moved to another request."""
+    return Trigger(
+        name="attendee_of_approved",
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status", "join_request_id") | pgtrigger.Delete,
+        timing=pgtrigger.Deferred,
+        declare=[("found", "record")],
+        func=f"""
+            IF TG_OP <> 'INSERT' AND OLD.join_request_id IS NOT NULL THEN
+                {_approved_has_attendee("OLD.join_request_id")}
+            END IF;
+            IF TG_OP <> 'DELETE' AND NEW.join_request_id IS NOT NULL THEN
+                {_approved_has_attendee("NEW.join_request_id")}
+            END IF;
+            RETURN NULL;
+        """,
+    )
+
+
+def plus_ones_allowed() -> Trigger:
+    """A CHECK can't see the event: this one refuses more plus-ones than it allows, at the write."""
+    return Trigger(
+        name="plus_ones_allowed",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("plus_ones"),
+        declare=[("allowed", "integer")],
+        func=f"""
+            SELECT max_plus_ones INTO allowed FROM events WHERE id = NEW.event_id;
+            IF NEW.plus_ones > allowed THEN
+                {violation("requests_joinrequest_plus_ones_allowed", "% plus-ones, the event allows %", "NEW.plus_ones", "allowed")}
+            END IF;
+            RETURN NEW;
+        """,
+    )

@@ -1,0 +1,107 @@
+"""A plain factory for each model. What has a rule is made by its operation, as in life."""
+
+from datetime import timedelta
+
+import factory
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from attendance.models import Attendee
+from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
+from requests.models import InvitationLink, JoinRequest
+
+
+class OrganizationFactory(DjangoModelFactory):
+    class Meta:
+        model = Organization
+
+    name = factory.Sequence(lambda n: f"Organisation {n}")
+    slug = factory.Sequence(lambda n: f"organisation-{n}")
+
+
+class UserProfileFactory(DjangoModelFactory):
+    class Meta:
+        model = UserProfile
+
+    first_name = factory.Sequence(lambda n: f"First{n}")
+    last_name = factory.Sequence(lambda n: f"Last{n}")
+    email = factory.Sequence(lambda n: f"person{n}@example.org")
+    email_verified = True
+
+
+def member(organization, role, **fields) -> UserProfile:
+    """A person with a role in the organisation."""
+    person = UserProfileFactory(**fields)
+    Membership.objects.create(organization=organization, user_profile=person, role=role)
+    return person
+
+
+class EventFactory(DjangoModelFactory):
+    class Meta:
+        model = Event
+
+    organization = factory.SubFactory(OrganizationFactory)
+    slug = factory.Sequence(lambda n: f"event-{n}")
+    title = factory.Sequence(lambda n: f"Event {n}")
+    starts_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=7))
+    ends_at = factory.LazyAttribute(lambda event: event.starts_at + timedelta(hours=8))
+    timezone = "Europe/Berlin"
+    status = Event.Status.PUBLISHED
+    max_plus_ones = 3
+
+
+class RoomFactory(DjangoModelFactory):
+    class Meta:
+        model = Room
+
+    event = factory.SubFactory(EventFactory)
+    name = factory.Sequence(lambda n: f"Room {n}")
+
+
+class SpeakerFactory(DjangoModelFactory):
+    class Meta:
+        model = Speaker
+
+    event = factory.SubFactory(EventFactory)
+    name = factory.Sequence(lambda n: f"Speaker {n}")
+
+
+class SessionFactory(DjangoModelFactory):
+    class Meta:
+        model = Session
+
+    event = factory.SubFactory(EventFactory)
+    title = factory.Sequence(lambda n: f"Session {n}")
+    starts_at = factory.LazyAttribute(lambda session: session.event.starts_at)
+    ends_at = factory.LazyAttribute(lambda session: session.starts_at + timedelta(minutes=45))
+
+
+class JoinRequestFactory(DjangoModelFactory):
+    """A pending request."""
+
+    class Meta:
+        model = JoinRequest
+
+    event = factory.SubFactory(EventFactory)
+    user_profile = factory.SubFactory(UserProfileFactory)
+    owner_id = factory.SelfAttribute("user_profile.owner_id")
+
+
+class AttendeeFactory(DjangoModelFactory):
+    """An attendee who came without a request."""
+
+    class Meta:
+        model = Attendee
+
+    event = factory.SubFactory(EventFactory)
+    user_profile = factory.SubFactory(UserProfileFactory)
+    owner_id = factory.SelfAttribute("user_profile.owner_id")
+    source = Attendee.Source.INVITATION
+
+
+class InvitationLinkFactory(DjangoModelFactory):
+    class Meta:
+        model = InvitationLink
+
+    event = factory.SubFactory(EventFactory)
+    label = "Friends"

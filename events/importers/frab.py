@@ -52,7 +52,10 @@ class Day:
             self._change = time.min
 
     def _local(self, value: Any) -> datetime | None:
-        """On the venue's clock if its zone is known, else on the clock of the offset as written."""
+        """On the venue's clock if its zone is known, else on the clock of the offset as written.
+        A bare date says nothing about the hour."""
+        if not _DATE_AND_TIME.fullmatch(line(value)):
+            return None
         try:
             moment = read_time(value)
             if moment.tzinfo and self._agenda.zone:

@@ -56,11 +56,7 @@ def _lines(agenda: Agenda, data: bytes) -> str:
     """The text with its BEGINs and ENDs checked (the library takes half a file for a whole one).
 
     Raises ScheduleError with the line."""
-    try:
-        content = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        content = data.decode("latin-1")
-        agenda.notes.append("The file is not in UTF-8, as iCalendar must be; it was read as Latin-1.")
+    content = _decode(agenda, data)
     content = content.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
     kept, inside = [], []
     for number, each in enumerate(content.split("\n"), 1):
@@ -78,6 +74,18 @@ def _lines(agenda: Agenda, data: bytes) -> str:
     return "\r\n".join(kept) + "\r\n"
 
 
+def _decode(agenda: Agenda, data: bytes) -> str:
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    # Some exporters fold lines in the middle of a character: then only the unfolded bytes are UTF-8.
+    for attempt in (lambda: data, lambda: re.sub(rb"\r?\n[ \t]", b"", data)):
+        try:
+            return attempt().decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    agenda.notes.append("The file is not in UTF-8, as iCalendar must be; it was read as Latin-1.")
+    return data.decode("latin-1")
+
+
 def _parse(content: str) -> list[Component]:
     try:
         return list(Calendar.from_ical(content, multiple=True))
@@ -90,6 +98,18 @@ def _property(event: Component, name: str) -> Any:
     return value[0] if isinstance(value, list) and value else value
 
 
+def _ask(value: Any, attribute: str, default: Any) -> Any:
+    """getattr for the library's values: the broken ones raise something else for what they lack."""
+    try:
+        return getattr(value, attribute)
+    except (AttributeError, BrokenCalendarProperty):
+        return default
+
+
+def _parameters(event: Component, name: str) -> Any:
+    return _ask(_property(event, name), "params", {})
+
+
 def _text(event: Component, name: str) -> str:
     value = _property(event, name)
     return "" if value is None else str(value)
@@ -99,8 +119,7 @@ def _zone(calendar: Component, events: list[Component]) -> str:
     """The calendar's own, else the one that most events are written in."""
     if named := _text(calendar, "X-WR-TIMEZONE") or _text(calendar, "TIMEZONE-ID"):
         return named
-    starts = filter(None, (_property(event, "DTSTART") for event in events))
-    used = Counter(str(start.params.get("TZID", "")) for start in starts if hasattr(start, "params"))
+    used = Counter(str(_parameters(event, "DTSTART").get("TZID", "")) for event in events)
     known = [name for name, _ in used.most_common() if name.upper() not in ("", "UTC") and zone_named(name)]
     return known[0] if known else ""
 
@@ -122,7 +141,7 @@ def _add(agenda: Agenda, event: Component, key: str) -> None:
             room=agenda.room("", _text(event, "LOCATION")),
             abstract=paragraphs(_text(event, "DESCRIPTION")),
             track=line(", ".join(_categories(event))),
-            language=line(getattr(_property(event, "SUMMARY"), "params", {}).get("LANGUAGE")),
+            language=line(_parameters(event, "SUMMARY").get("LANGUAGE")),
             url=line(_text(event, "URL")),
             cancelled=_text(event, "STATUS").strip().upper() == "CANCELLED",
         )
@@ -130,10 +149,10 @@ def _add(agenda: Agenda, event: Component, key: str) -> None:
 
 def _time(event: Component, name: str) -> datetime | date | timedelta | None:
     value = _property(event, name)
-    try:
-        return None if value is None else value.dt
-    except (AttributeError, BrokenCalendarProperty):
-        raise BadItem(f"its {name} “{line(str(value))[:60]}” can't be read") from None
+    moment = _ask(value, "dt", None)
+    if moment is None and value is not None:
+        raise BadItem(f"its {name} “{line(str(value))[:60]}” can't be read")
+    return moment
 
 
 def _at_midnight(moment: Any) -> datetime:
@@ -166,7 +185,7 @@ def _end(agenda: Agenda, event: Component, start: datetime | date, starts_at: da
 def _categories(event: Component) -> Iterator[str]:
     value = event.get("CATEGORIES")
     for each in value if isinstance(value, list) else [value]:
-        yield from (str(name) for name in getattr(each, "cats", ()))
+        yield from (str(name) for name in _ask(each, "cats", ()))
 
 
 # ------------------------------------------------------------------------------------------ series
@@ -230,7 +249,7 @@ def _rules(event: Component) -> list:
 
 def _check_rule(rule: Any) -> bool:
     """Whether it never ends. Raises _Irregular for what could keep the library busy for ever."""
-    if not hasattr(rule, "get"):
+    if not isinstance(rule, dict):  # a broken one is kept as text
         raise _Irregular("its recurrence can't be read")
     frequency = [str(each).upper() for each in rule.get("FREQ", [])]
     interval = rule.get("INTERVAL", [1])

@@ -87,6 +87,7 @@ class Services:
         self.redis_url = os.environ.get("REDIS_URL", "")
         self._pid = os.getpid()
         self._joined = None
+        self._servers = ()
         self.root = Path(root).resolve()
         if self.database_url and self.redis_url:
             return
@@ -100,15 +101,14 @@ class Services:
             raise
 
     def _join(self, durable):
-        self.root.mkdir(parents=True, exist_ok=True)
         with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
             self._joined = Lock(self.root / "joined.lock", fcntl.LOCK_SH)
+            self._servers = Redis(self.root, durable), Postgres(self.root, durable)
+            redis, postgres = self._servers
             if not self.database_url:
-                postgres = Postgres(self.root, durable)
                 postgres.start()
                 self.database_url = postgres.url
             if not self.redis_url:
-                redis = Redis(self.root, durable)
                 redis.start()
                 self.redis_url = redis.url
 
@@ -123,7 +123,7 @@ class Services:
             return
         with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
             if self._joined.alone():
-                _stop(self.root)
+                _stop(self._servers)
             self._joined.release()
             self._joined = None
 
@@ -173,14 +173,14 @@ def _alone(root):
     with Lock(root / "starting.lock", fcntl.LOCK_EX), Lock(root / "joined.lock", fcntl.LOCK_SH) as joined:
         if not joined.alone():
             raise ServicesError(f"A demo, or another command, is using {root}. End that one first.")
-        _stop(root)
+        _stop([Redis(root), Postgres(root)])
         yield
 
 
-def _stop(root):
-    for server in (Redis(root), Postgres(root)):
+def _stop(servers):
+    for server in servers:
         server.stop()
-    shutil.rmtree(_socket_folder(root), ignore_errors=True)
+        shutil.rmtree(server.sockets, ignore_errors=True)
 
 
 # -- Locks -----------------------------------------------------------------------------------
@@ -193,6 +193,7 @@ class Lock:
 
     def __init__(self, path, kind):
         while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             _held.add(self._descriptor)
             try:
@@ -204,7 +205,6 @@ class Lock:
                 if os.path.samestat(os.fstat(self._descriptor), os.stat(path)):
                     return
             self.release()  # the folder was reset while we waited: that lock is nobody's any more
-            path.parent.mkdir(parents=True, exist_ok=True)
 
     def alone(self):
         """Make it exclusive, if nobody else holds it."""

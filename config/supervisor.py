@@ -92,10 +92,11 @@ def _sweep(mark):
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    for process in psutil.wait_procs(found, timeout=5)[1]:
+    _, stubborn = psutil.wait_procs(found, timeout=5)
+    for process in stubborn:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    return len(found)
+    psutil.wait_procs(stubborn, timeout=5)
 
 
 # -- The demo --------------------------------------------------------------------------------

@@ -295,7 +295,7 @@ class Server:
         if self.processes():
             # Starting, recovering, or slow under load: patience. Without its socket, which
             # something has deleted then, nobody can reach it any more.
-            _wait(lambda: self.answers() or not self.processes(), seconds=30 if self.socket.exists() else 2)
+            _wait(lambda: self.answers() or not self.processes(), seconds=30 if self.socket.exists() else 1)
             if self.answers():
                 return
             self.stop()

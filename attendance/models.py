@@ -7,7 +7,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import CompositeForeignKey, counting, known, never_truncated, touched, uuid7
+from config.database import CompositeForeignKey, counting, known, never_truncated, recounted, touched, uuid7
 from events.models import Event, UserProfile
 from events.models.people import ScopedQuerySet
 
@@ -31,6 +31,10 @@ class Status(models.TextChoices):
     REMOVED = "removed", _("Removed")
 
 
+SEATS = "CASE WHEN status = 'active' THEN 1 + plus_ones ELSE 0 END"
+"""Places that a row takes, in SQL; Attendee.seats says the same."""
+
+
 class AttendeeQuerySet(ScopedQuerySet):
     organization_path = "event__organization"
 
@@ -41,25 +45,22 @@ class AttendeeQuerySet(ScopedQuerySet):
         """The person's own rows, in one query with whether they may act at all."""
         return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
 
-    def visible(self):
-        """Whom everyone in the room sees."""
-        return self.active().filter(visibility_enabled=True, hidden_at=None, user_profile__is_active=True)
+    def in_room(self, event_id):
+        """Everybody in the event's room, as its organisers see it."""
+        return self.active().filter(event_id=event_id)
 
-    def in_room(self, event_id, *, viewer=None):
-        """The room as ``viewer`` (an Attendee) sees it; without a viewer, as its organisers do: whole.
+    @staticmethod
+    def seen_by(viewer) -> Q:
+        """Whom ``viewer`` (an Attendee's id) sees in their room.
 
-        Viewers see themselves even when invisible, and nobody whom they blocked or who blocked them.
+        Active and visible people; themselves even when invisible; nobody whom they blocked or who
+        blocked them.
         """
-        room = self.filter(event_id=event_id)
-        if viewer is None:
-            return room.active()
-        return room.filter(Q(pk__in=room.visible().values("pk")) | Q(pk=viewer.pk), status=Status.ACTIVE).exclude(
-            Exists(
-                Block.objects.filter(
-                    Q(attendee=viewer.pk, blocked=OuterRef("pk")) | Q(attendee=OuterRef("pk"), blocked=viewer.pk)
-                )
-            )
+        visible = Q(visibility_enabled=True, hidden_at=None, user_profile__is_active=True)
+        blocked = Exists(
+            Block.objects.filter(Q(attendee=viewer, blocked=OuterRef("pk")) | Q(attendee=OuterRef("pk"), blocked=viewer))
         )
+        return Q(status=Status.ACTIVE) & (Q(pk=viewer) | visible & ~Q(blocked))
 
     def search(self, text: str):
         """By name, goals and what they look for; every word must occur."""
@@ -158,7 +159,7 @@ class Attendee(models.Model):
                 parent="events",
                 column="seats_taken",
                 key="event_id",
-                weight="CASE WHEN status = 'active' THEN 1 + plus_ones ELSE 0 END",
+                weight=SEATS,
             ),
         ]
 
@@ -173,6 +174,16 @@ class Attendee(models.Model):
     def seats(self) -> int:
         """Places this row takes in its event."""
         return 1 + self.plus_ones if self.is_active else 0
+
+
+class CountedEvent(Event):
+    """Carries this app's trigger on the events' table: the places taken belong to the counting triggers."""
+
+    class Meta:
+        proxy = True
+        triggers = [
+            recounted("seats_taken", f"SELECT coalesce(sum({SEATS}), 0) FROM event_attendees WHERE event_id = NEW.id")
+        ]
 
 
 class Block(models.Model):

@@ -112,6 +112,28 @@ def kept_counter(column: str) -> Trigger:
     )
 
 
+def recounted(column: str, count: str) -> Trigger:
+    """Like :func:`kept_counter`, but a write from outside that differs is replaced by the true count.
+
+    So a stale form can't spoil it, and an UPDATE of the column mends rows that were loaded with the
+    triggers off. ``count`` is an SQL expression over NEW.
+    """
+    return Trigger(
+        name=f"{column}_is_recounted",
+        level=pgtrigger.Row,
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.Update,
+        func=f"""
+            IF pg_trigger_depth() = 1 THEN
+                IF TG_OP = 'INSERT' THEN NEW.{column} := 0;
+                ELSIF NEW.{column} IS DISTINCT FROM OLD.{column} THEN NEW.{column} := ({count});
+                END IF;
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
 def counting(*, parent: str, column: str, key: str, weight: str) -> list[Trigger]:
     """Statement-level triggers that keep ``parent.column`` the sum of ``weight`` of its child rows.
 

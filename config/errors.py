@@ -6,6 +6,7 @@ is lost in the database reads the same, because constraint names map to the same
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import structlog
 from django.core.exceptions import PermissionDenied
@@ -19,6 +20,13 @@ log = structlog.get_logger(__name__)
 
 SYSTEM = None
 """The actor of what nobody did by hand: beat tasks, backfills, automatic approval."""
+
+
+class Outcome(NamedTuple):
+    """What an operation did to a row; ``changed`` is False where it was that way already."""
+
+    row: Any
+    changed: bool
 
 
 class DomainError(Exception):
@@ -148,12 +156,17 @@ def lock(queryset, **lookup):
     return row
 
 
-def lock_with_event(model, pk):
-    """``(event, row)``, locked in that order, for a model that has an ``event``. Raises NotFound, Busy."""
+def lock_event_of(model, pk):
+    """The event of a row, locked; the row itself is not read yet. Raises NotFound, Busy."""
     event_id = model.objects.filter(pk=pk).values_list("event_id", flat=True).first()
     if event_id is None:
         raise NotFound
-    event = lock(model._meta.get_field("event").related_model.objects, pk=event_id)
+    return lock(model._meta.get_field("event").related_model.objects, pk=event_id)
+
+
+def lock_with_event(model, pk):
+    """``(event, row)``, locked in that order, for a model that has an ``event``. Raises NotFound, Busy."""
+    event = lock_event_of(model, pk)
     return event, lock(model.objects, pk=pk)
 
 

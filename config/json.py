@@ -3,7 +3,7 @@
 import orjson
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
-from rest_framework import parsers, renderers
+from rest_framework import negotiation, parsers, renderers
 from rest_framework.exceptions import APIException, ParseError
 
 
@@ -49,3 +49,10 @@ def _plain(value):
     if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__iter__") and not isinstance(value, str):
         return list(value)
     return str(value)
+
+
+class AlwaysJSON(negotiation.DefaultContentNegotiation):
+    """Whatever a client says it accepts, it gets JSON; pictures are answered by their views directly."""
+
+    def select_renderer(self, request, renderers, format_suffix=None):
+        return renderers[0], renderers[0].media_type

@@ -39,6 +39,10 @@ class JoinRequestQuerySet(ScopedQuerySet):
     def of_person(self, person):
         return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
 
+    def without_attendee(self):
+        """Approved, but with nobody in the room: the database forbids it, loading past it doesn't."""
+        return self.filter(status=Status.APPROVED).exclude(attendee__status=Attendee.Status.ACTIVE)
+
 
 class JoinRequest(models.Model):
     """One person's wish to attend one event. Written by operations only.
@@ -149,7 +153,7 @@ class InvitationLink(models.Model):
     created_at = models.DateTimeField(_("made"), auto_now_add=True)
 
     objects = scoped("event__organization").as_manager()
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["uses"])
 
     SALT = "requests.invitation"
 

@@ -2,6 +2,7 @@
 
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -9,7 +10,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import kept_counter, known, touched
+from config.database import known, touched
 
 from .people import Membership, Organization, Role, ScopedQuerySet, UserProfile
 
@@ -49,23 +50,47 @@ class EventQuerySet(ScopedQuerySet):
         return self.filter(status__in=Event.Status.PUBLIC)
 
     def reachable_by(self, person, *, listed=False):
-        """Events that the person may see: published ones, their own, and what their role shows them.
+        """Events that the person, active, may see: published ones, their own, and what their role shows.
 
         ``listed`` leaves out unlisted events that the person has nothing to do with: whoever knows
         the id may open them, but no list gives them away.
         """
-        from django.apps import apps  # upper apps' tables, by name only
-
-        mine = Q()
-        for app, model in (("attendance", "Attendee"), ("requests", "JoinRequest")):
-            rows = apps.get_model(app, model).objects.filter(event=models.OuterRef("pk"), user_profile=person.pk)
-            mine |= Q(models.Exists(rows))
-        open_to_all = [Event.Visibility.PUBLIC] if listed else [Event.Visibility.PUBLIC, Event.Visibility.UNLISTED]
-        seen = Q(status__in=Event.Status.PUBLIC) & (Q(visibility__in=open_to_all) | mine)
-        return self.filter(
-            seen | Q(organization__in=Membership.objects.held_by(person, Role.ANY)),
-            models.Exists(UserProfile.objects.active().filter(pk=person.pk)),
+        mine = models.Exists(_rows_of("attendance", "Attendee", person)) | models.Exists(
+            _rows_of("requests", "JoinRequest", person)
         )
+        open_to_all = [Visibility.PUBLIC] if listed else [Visibility.PUBLIC, Visibility.UNLISTED]
+        viewer = UserProfile.objects.active().filter(pk=person.pk)
+        return self.filter(
+            Q(status__in=Status.PUBLIC) & (Q(visibility__in=open_to_all) | mine)
+            | Q(organization__in=Membership.objects.held_by(person, Role.ANY))
+            | models.Exists(viewer.filter(is_superuser=True)),
+            models.Exists(viewer),
+        )
+
+    def with_standing(self, person):
+        """Adds what the person is to each event: ``my_request_status``, ``my_attendee_id``, ``my_role``.
+
+        ``my_role`` is "superuser" for one; all three are None for a stranger and an inactive person.
+        """
+        active = UserProfile.objects.active().filter(pk=person.pk)
+        role = Membership.objects.filter(
+            organization=models.OuterRef("organization"), user_profile__in=active.values("pk")
+        )
+        attendees = _rows_of("attendance", "Attendee", person).filter(status="active", user_profile__is_active=True)
+        return self.annotate(
+            my_request_status=models.Subquery(_rows_of("requests", "JoinRequest", person).values("status")),
+            my_attendee_id=models.Subquery(attendees.values("pk")),
+            my_role=models.Case(
+                models.When(models.Exists(active.filter(is_superuser=True)), then=models.Value("superuser")),
+                default=models.Subquery(role.values("role")),
+                output_field=models.CharField(),
+            ),
+        )
+
+
+def _rows_of(app, model, person):
+    """A person's rows for the outer event, in an upper app's table: by name only."""
+    return apps.get_model(app, model).objects.filter(event=models.OuterRef("pk"), user_profile=person.pk)
 
 
 class Event(models.Model):
@@ -127,7 +152,7 @@ class Event(models.Model):
             known("approval_mode", ApprovalMode, "events_event_approval_mode_known"),
         ]
         indexes = [models.Index("status", "starts_at", name="events_status_starts_at")]
-        triggers = [touched(), kept_counter("seats_taken")]
+        triggers = [touched()]
 
     def __str__(self):
         return self.title

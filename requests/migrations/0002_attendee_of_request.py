@@ -1,6 +1,7 @@
 # The trigger reads a column that attendance gains only after this app's tables exist.
 
 import config.database
+import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 

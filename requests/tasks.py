@@ -1,0 +1,30 @@
+"""Sweeps: what an on_commit or a raw SQL statement left undone."""
+
+import structlog
+from celery import shared_task
+from django.db.models import F, Q
+
+from config.errors import DomainError
+from events.models import Event
+
+from .models import JoinRequest
+from .operations import join_requests
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def admit_pending():
+    """Events that approve by themselves, have room, and have somebody waiting."""
+    waiting = JoinRequest.objects.in_line().values("event_id")
+    events = Event.objects.filter(
+        Q(capacity=None) | Q(seats_taken__lt=F("capacity")),
+        approval_mode=Event.ApprovalMode.AUTO,
+        status=Event.Status.PUBLISHED,
+        pk__in=waiting,
+    )
+    for event_id in events.values_list("pk", flat=True):
+        try:
+            join_requests.admit_pending(event_id=event_id)
+        except DomainError as error:
+            log.warning("join_requests.sweep_refused", event=event_id, code=error.code, reason=str(error))

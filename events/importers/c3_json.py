@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Agenda, Document, Schedule, line, mapping, objects
+from .agenda import Agenda
+from .base import Document, Schedule, line, mapping, objects
 from .frab import Day, add_event, read_conference
 
 NAME = "c3 JSON"

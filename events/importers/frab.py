@@ -10,18 +10,8 @@ import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from .base import (
-    Agenda,
-    BadItem,
-    day_of,
-    line,
-    mapping,
-    objects,
-    paragraphs,
-    read_clock,
-    read_duration,
-    read_time,
-)
+from .agenda import Agenda
+from .base import BadItem, day_of, line, mapping, objects, paragraphs, read_clock, read_duration, read_time
 
 _DATE_AND_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d.*", re.IGNORECASE)
 
@@ -101,7 +91,7 @@ def add_event(agenda: Agenda, day: Day | None, event: dict, room: str, track: An
             session_type=line(event.get("type")),
             track=line(event.get("track") if track is None else track),
             language=line(event.get("language")),
-            url=line(event.get("url")),
+            url=event.get("url"),
             cancelled=cancelled,
         )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from .base import Agenda, Document, Schedule, line
+from .agenda import Agenda
+from .base import Document, Schedule, line
 from .frab import Day, add_event, read_conference
 
 NAME = "frab XML"
@@ -28,9 +29,7 @@ def read(document: Document, timezone: str | None) -> Schedule:
     conference = _fields(root.find("conference"))
     read_conference(agenda, conference)
     for element in root.iterfind("day"):
-        day = Day(
-            agenda, element.get("date"), element.get("start"), element.get("end"), conference.get("day_change")
-        )
+        day = Day(agenda, element.get("date"), element.get("start"), element.get("end"), conference.get("day_change"))
         for room in element.iterfind("room"):
             key = agenda.room(room.get("name"), room.get("name"), description=room.get("description"))
             _add_events(agenda, day, room, key)

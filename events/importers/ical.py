@@ -6,18 +6,20 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
 from typing import Any
 
 import recurring_ical_events
 from icalendar import Calendar, Component
 from icalendar.error import BrokenCalendarProperty
 
-from .base import Agenda, BadItem, Document, Schedule, ScheduleError, line, paragraphs, zone_named
+from .agenda import Agenda
+from .base import BadItem, Document, Schedule, ScheduleError, line, paragraphs, zone_named
 
 NAME = "iCalendar"
-# A series without an end is shown for a year; nobody's conference repeats a session more often.
-HORIZON = timedelta(days=366)
+# How long a series is followed, and how often it is taken: a conference repeats nothing more often,
+# and a hostile file would keep the library busy for ever.
+HORIZON = timedelta(days=3 * 366)
+HORIZON_WITHOUT_END = timedelta(days=366)
 MOST_OCCURRENCES = 500
 _PLAIN_FREQUENCIES = {"DAILY", "WEEKLY", "MONTHLY", "YEARLY"}
 _SUB_DAILY = {"BYSECOND", "BYMINUTE", "BYHOUR"}
@@ -89,7 +91,7 @@ def _decode(agenda: Agenda, data: bytes) -> str:
 def _parse(content: str) -> list[Component]:
     try:
         return list(Calendar.from_ical(content, multiple=True))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         raise ScheduleError(f"The calendar is broken: {line(str(error))[:200]}.") from error
 
 
@@ -142,7 +144,7 @@ def _add(agenda: Agenda, event: Component, key: str) -> None:
             abstract=paragraphs(_text(event, "DESCRIPTION")),
             track=line(", ".join(_categories(event))),
             language=line(_parameters(event, "SUMMARY").get("LANGUAGE")),
-            url=line(_text(event, "URL")),
+            url=_text(event, "URL"),
             cancelled=_text(event, "STATUS").strip().upper() == "CANCELLED",
         )
 
@@ -207,7 +209,7 @@ def _add_series(agenda: Agenda, uid: str, members: list[Component], zones: list[
                 _add(agenda, event, uid)
             return
         if cut:
-            agenda.notes.append(f"“{line(name)[:80]}” goes on; {len(occurrences)} times of it were taken.")
+            agenda.notes.append(f"“{line(name)[:80]}” goes on; its first {len(occurrences)} times were taken.")
         for event in occurrences:
             planned = _time(event, "RECURRENCE-ID") or _time(event, "DTSTART")
             moment = agenda.moment(_at_midnight(planned))
@@ -219,27 +221,29 @@ class _Irregular(Exception):
 
 
 def _occurrences(members: list[Component], zones: list[Component]) -> tuple[list[Component], bool]:
-    """All, or those of the first year; whether there are more."""
+    """Those within the horizon by their start, and whether there are more."""
     endless = [_check_rule(rule) for event in members for rule in _rules(event)]
     calendar = Calendar()
     for part in (*zones, *members):
         calendar.add_component(part)
     try:
-        first = min(_at_midnight(_time(event, "DTSTART")).replace(tzinfo=None) for event in members)
-        query = recurring_ical_events.of(calendar, skip_bad_series=True)
+        masters = [event for event in members if "RECURRENCE-ID" not in event] or members
+        first = min(map(_wall_clock, masters))
         # A day earlier than the earliest: these are local times, the query is in UTC.
         start = (first - timedelta(days=1)).replace(tzinfo=UTC)
-        stop = start + HORIZON
-        found = []
-        for event in islice(query.after(start), MOST_OCCURRENCES + 1):
-            if any(endless) and _at_midnight(_time(event, "DTSTART")).replace(tzinfo=UTC) > stop:
-                break
-            found.append(event)
+        stop = start + (HORIZON_WITHOUT_END if any(endless) else HORIZON)
+        query = recurring_ical_events.of(calendar, skip_bad_series=True)
+        found = sorted(query.between(start, stop), key=_wall_clock)
+        more = any(endless) or len(found) > MOST_OCCURRENCES or bool(query.between(stop, stop + HORIZON))
     except (BadItem, ValueError, TypeError, KeyError, AttributeError, OverflowError, ArithmeticError) as error:
         raise _Irregular("its recurrence can't be read") from error
     if not found:
         raise _Irregular("its recurrence names no time")
-    return found[:MOST_OCCURRENCES], any(endless) or len(found) > MOST_OCCURRENCES
+    return found[:MOST_OCCURRENCES], more
+
+
+def _wall_clock(event: Component) -> datetime:
+    return _at_midnight(_time(event, "DTSTART")).replace(tzinfo=None)
 
 
 def _rules(event: Component) -> list:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Agenda, BadItem, Document, Schedule, line, mapping, objects, paragraphs
+from .agenda import Agenda
+from .base import BadItem, Document, Schedule, line, mapping, objects, paragraphs
 
 NAME = "Open Event JSON"
 PARTS = ("event", "sessions", "speakers", "tracks", "microlocations")
@@ -82,7 +83,7 @@ def _add(agenda: Agenda, session: dict, people: dict[str, dict]) -> None:
             session_type=line(mapping(session.get("session_type")).get("name") or session.get("type")),
             track=line(mapping(session.get("track")).get("name")),
             language=line(session.get("language")),
-            url=line(session.get("signup_url")),
+            url=session.get("signup_url"),
         )
 
 

@@ -9,18 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from .base import (
-    Agenda,
-    BadItem,
-    Document,
-    Schedule,
-    day_of,
-    line,
-    mapping,
-    objects,
-    paragraphs,
-    read_duration,
-)
+from .agenda import Agenda
+from .base import BadItem, Document, Schedule, day_of, line, mapping, objects, paragraphs, read_duration
 
 NAME = "pretalx JSON"
 
@@ -98,15 +88,10 @@ def _grid(days: dict) -> Iterator[tuple[dict, dict]]:
         for minute, cells in mapping(minutes).items():
             for room, submission in mapping(cells).items():
                 if isinstance(submission, dict):
-                    own = [slot for _, slot in _slots([submission])]
+                    own = [slot for _, slot in _slots([submission]) if slot.get("start")]
+                    # A talk with several slots stands in several cells, and each cell means one.
                     cell = {"day": day, "minute": minute, "room_id": room}
-                    yield submission, _slot_at(own, room) or cell
-
-
-def _slot_at(slots: list[dict], room: str) -> dict | None:
-    """A talk with several slots stands in several cells: each cell means its own."""
-    slots = [slot for slot in slots if slot.get("start")]
-    return slots[0] if len(slots) == 1 else None
+                    yield submission, own[0] if len(own) == 1 else cell
 
 
 def _slots(submissions: list) -> Iterator[tuple[dict, dict]]:
@@ -147,7 +132,7 @@ class _Reader:
                 session_type=_named(talk.get("submission_type")),
                 track=_named(self.tracks.get(line(talk.get("track"))) or talk.get("track")),
                 language=line(talk.get("content_locale")),
-                url=line(talk.get("url")),
+                url=talk.get("url"),
             )
 
     def _start(self, slot: dict) -> datetime:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .base import Agenda, BadItem, Document, Schedule, ScheduleError, line, mapping, objects, text
+from .agenda import Agenda
+from .base import BadItem, Document, Schedule, ScheduleError, line, mapping, objects, text
 
 NAME = "Sessionize JSON"
 PARTS = ("sessions", "speakers", "rooms", "categories", "all")

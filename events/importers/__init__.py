@@ -167,7 +167,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                 left -= len(files[member.filename])
                 if left < 0:
                     raise ScheduleError("The archive is larger than 200 MB when unpacked.")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, LookupError, EOFError, OSError, ValueError) as error:
         raise ScheduleError(f"The archive is broken: {error}.") from error
     return files
 

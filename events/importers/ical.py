@@ -232,13 +232,11 @@ def _occurrences(members: list[Component], zones: list[Component]) -> tuple[list
         # A day earlier than the earliest: these are local times, the query is in UTC.
         start = (first - timedelta(days=1)).replace(tzinfo=UTC)
         stop = start + (HORIZON_WITHOUT_END if any(endless) else HORIZON)
-        query = recurring_ical_events.of(calendar, skip_bad_series=True)
+        query = recurring_ical_events.of(calendar)
         found = sorted(query.between(start, stop), key=_wall_clock)
         more = any(endless) or len(found) > MOST_OCCURRENCES or bool(query.between(stop, stop + HORIZON))
     except (BadItem, ValueError, TypeError, KeyError, AttributeError, OverflowError, ArithmeticError) as error:
         raise _Irregular("its recurrence can't be read") from error
-    if not found:
-        raise _Irregular("its recurrence names no time")
     return found[:MOST_OCCURRENCES], more
 
 

@@ -802,6 +802,11 @@ def test_ical_series_is_unrolled_with_exceptions_moves_and_additions():
     ]
 
 
+def test_ical_series_whose_times_are_all_excluded_has_none():
+    series = "UID:s\nDTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;COUNT=2\nEXDATE:20240101T100000Z,20240102T100000Z"
+    assert titles(read(ics(series, "UID:1\nDTSTART:20240101T100000Z\nSUMMARY:x"))) == ["x"]
+
+
 def test_ical_series_without_end_is_taken_for_a_year():
     schedule = read(ics("UID:s\nDTSTART:20240101T100000Z\nDURATION:PT1H\nRRULE:FREQ=WEEKLY\nSUMMARY:Weekly"))
     assert len(schedule.sessions) == 53

@@ -10,6 +10,13 @@ from rest_framework.test import APIClient
 from . import factories
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+    """With TEST_DB_SUFFIX, several runs at once get along on one server."""
+    database = connection.settings_dict
+    database["TEST"]["NAME"] = f"test_{database['NAME']}{os.environ.get('TEST_DB_SUFFIX', '')}"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flush_past_the_guards(django_db_setup):
     """A committing test ends with TRUNCATE, which guarded tables refuse to everybody but a superuser."""

@@ -36,7 +36,7 @@ setup:
 	cat requirements.txt requirements-dev.txt | cksum > .venv/requirements.wanted; \
 	if ! cmp -s .venv/requirements.wanted .venv/requirements.installed; then \
 		echo "Installing packages (once; a minute or two) …"; \
-		$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+		$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt; \
 		$(PY) -m config.services check; \
 		mv .venv/requirements.wanted .venv/requirements.installed; \
 	fi

@@ -14,7 +14,8 @@ from . import factories
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
     """With TEST_DB_SUFFIX, several runs at once get along on one server."""
     database = connection.settings_dict
-    database["TEST"]["NAME"] = f"test_{database['NAME']}{os.environ.get('TEST_DB_SUFFIX', '')}"
+    name = database["TEST"]["NAME"] or f"test_{database['NAME']}"
+    database["TEST"]["NAME"] = name + os.environ.get("TEST_DB_SUFFIX", "")
 
 
 @pytest.fixture(scope="session", autouse=True)

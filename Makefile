@@ -59,7 +59,7 @@ check: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) .venv/bin/lint-imports
-	$(PY) manage.py makemigrations --check --dry-run
+	SECRET_KEY=$${SECRET_KEY:-check} $(PY) manage.py makemigrations --check --dry-run
 	@echo "manage.py check --deploy, with production's settings"
 	@env -u TURNOUT_DEMO -u DEBUG \
 		SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))')" \

@@ -66,17 +66,18 @@ def ensure_environment(root=ROOT, *, durable=True):
         services = join(root, durable=durable)
     except ServicesError as error:
         raise SystemExit(f"Turnout can't start its services. {error}") from None
-    atexit.register(services.leave)
     os.environ |= services.environment()
+    atexit.register(services.leave)
+
+    def leave_and_die(number, _frame):
+        services.leave()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    # Signals whose default ends the process at once, without atexit.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _exit)
-
-
-def _exit(number, _frame):
-    """The default would end the process at once, without leaving."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
+            signal.signal(number, leave_and_die)
 
 
 class Services:
@@ -121,11 +122,11 @@ class Services:
         """Stop the services unless somebody else is joined. Harmless twice, and in a fork."""
         if self._joined is None or os.getpid() != self._pid:
             return
+        joined, self._joined = self._joined, None
         with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
-            if self._joined.alone():
+            if joined.alone():
                 _stop(self._servers)
-            self._joined.release()
-            self._joined = None
+            joined.release()
 
     def __enter__(self):
         return self
@@ -571,7 +572,7 @@ def run(command):
 
 
 def main(arguments):
-    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         match arguments:
             case ["check"]:

@@ -43,7 +43,7 @@ def processes(port):
     """What runs side by side: the name, and the module with its arguments. A process a line."""
     return {
         "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
-        " --blocking-threads 4 --workers-kill-timeout 3 --log-level warning",
+        " --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
         "worker": "celery --quiet --app config worker --concurrency 2 --without-mingle --without-gossip",
         "beat": f"celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
     }
@@ -129,6 +129,8 @@ def demo(port):
         environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
         # Static files straight from where they lie: collecting and compressing takes half a minute.
+        # WhiteNoise still warns where the folder is missing that it doesn't need.
+        (ROOT / "static").mkdir(exist_ok=True)
         environment.setdefault("WHITENOISE_USE_FINDERS", "1")
 
         schedule = os.environ.get("SCHEDULE")

@@ -269,7 +269,7 @@ time.sleep(60)
     assert len(servers(root)) == 2
     process.terminate()
     process.communicate(timeout=20)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == -signal.SIGTERM
     assert servers(root) == []
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 from csp.decorators import csp_replace
@@ -22,15 +23,20 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
+from import_export.admin import ExportMixin
+from import_export.formats.base_formats import CSV, XLSX
+from import_export.resources import ModelResource
 from rules.permissions import permissions
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
+from unfold.contrib.import_export.forms import ExportForm
 from unfold.sites import UnfoldAdminSite
 
 from config.errors import DomainError, NotAllowed, reference, translated
@@ -161,6 +167,8 @@ class Report:
     changed: int = 0
     already: int = 0
     failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    made: models.Model | None = None
+    """Another row of the same kind that the act made: a copy."""
 
     NAMES_SHOWN = 40
 
@@ -193,6 +201,9 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
         else:
             if getattr(outcome, "changed", True):
                 report.changed += 1
+                result = getattr(outcome, "row", None)
+                if isinstance(result, type(row)) and result.pk != row.pk:
+                    report.made = result
             else:
                 report.already += 1
     return report
@@ -214,6 +225,14 @@ _extensions: dict[str, list[Act]] = defaultdict(list)
 def extend(model_label: str, *acts: Act) -> None:
     """An upper app's acts on a lower app's admin: ``extend("attendance.Attendee", remove, ban)``."""
     _extensions[model_label].extend(acts)
+
+
+_glances: dict[str, list[Callable]] = defaultdict(list)
+
+
+def add_glance(model_label: str, function: Callable) -> None:
+    """An upper app's figures on a lower app's page: ``function(request, row)`` → (label, value, url) triples."""
+    _glances[model_label].append(function)
 
 
 _after_save: dict[str, list[Callable[..., None]]] = defaultdict(list)
@@ -306,7 +325,7 @@ class DomainAdmin(Scoped, ModelAdmin):
         """
         try:
             with translated():
-                return super().changeform_view(request, object_id, form_url, extra_context)
+                return self._in_zone(request, object_id, form_url, extra_context)
         except DomainError as error:
             if request.method != "POST":
                 raise
@@ -321,7 +340,23 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def _shown_again(self, request, object_id, form_url, extra_context, sentence):
         request.domain_error = sentence
-        return super().changeform_view(request, object_id, form_url, extra_context)
+        return self._in_zone(request, object_id, form_url, extra_context)
+
+    def _in_zone(self, request, object_id, form_url, extra_context):
+        """Times are shown and entered in the zone of the event that the row belongs to."""
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        with timezone.override(self.zone_of(request, row) or timezone.get_current_timezone()):
+            response = super().changeform_view(request, object_id, form_url, extra_context)
+            return response.render() if hasattr(response, "render") else response
+
+    def zone_of(self, request, row) -> ZoneInfo | None:
+        """The zone for a row's form (``row`` None: a new one); None for the site's."""
+        return None
+
+    def lookup_allowed(self, lookup, value, request):
+        """Only what the filters offer: any other field in the address would answer questions about it."""
+        offered = [one if isinstance(one, str) else one[0] for one in self.get_list_filter(request)]
+        return any(lookup == name or lookup.startswith(f"{name}__") for name in [*offered, "pk", "id"] if isinstance(name, str))
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         form_class = super().get_form(request, obj, change=change, **kwargs)
@@ -460,7 +495,10 @@ class DomainAdmin(Scoped, ModelAdmin):
         arguments = self._arguments(request, act)
         if arguments is None:
             return self._ask(request, act, [row], request.path)
-        run_each(request, [row], act, **arguments).tell(request)
+        report = run_each(request, [row], act, **arguments)
+        report.tell(request)
+        if report.made is not None:
+            back = reverse(f"admin:{self._route('change')}", args=(report.made.pk,))
         return HttpResponseRedirect(back)
 
     def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
@@ -473,9 +511,9 @@ class DomainAdmin(Scoped, ModelAdmin):
             context["glance"] = self.glance(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def glance(self, request, obj) -> list[tuple[str, Any]]:
-        """Label and figure pairs shown big above the form."""
-        return []
+    def glance(self, request, obj) -> list[tuple[str, Any, str | None]]:
+        """Label, figure and address, shown big above the form."""
+        return [triple for function in _glances[self.opts.label] for triple in function(request, obj)]
 
 
 class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
@@ -502,6 +540,24 @@ class ReadOnly:
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+
+class SafeResource(ModelResource):
+    """Cells that a spreadsheet would run as formulas stay text."""
+
+    def export_field(self, field, instance, **kwargs):
+        value = super().export_field(field, instance, **kwargs)
+        return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+class Exportable(ExportMixin):
+    """CSV and XLSX of the rows that the list shows, filters and search applied."""
+
+    export_form_class = ExportForm
+    formats = (CSV, XLSX)
+
+    def get_export_formats(self):
+        return list(self.formats)
 
 
 class ScopedChoice(AutocompleteDropdownForm):

@@ -1,4 +1,4 @@
-"""What API views share: keyset pages, ETags, rate limits, Idempotency-Key."""
+"""What API views share: one shape of error, keyset pages, ETags, rate limits, Idempotency-Key."""
 
 import functools
 import hashlib
@@ -9,23 +9,53 @@ import orjson
 import structlog
 from django.apps import apps
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import conditional_page
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_standardized_errors.handler import ExceptionHandler
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 from rest_framework import pagination, permissions, throttling
+from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
-from config.errors import DomainError
+from config.errors import DomainError, reference, translate
 from config.json import JSONRenderer
 
 log = structlog.get_logger(__name__)
+
+
+# -- Errors --------------------------------------------------------------------------------
+
+
+class ApiExceptionHandler(ExceptionHandler):
+    """The API's one shape of error, for DomainErrors, lost connections and defects alike."""
+
+    def convert_known_exceptions(self, exc):
+        if isinstance(exc, DatabaseError):
+            exc = translate(exc) or exc
+        if isinstance(exc, DomainError):
+            answer = APIException(detail=str(exc), code=exc.code)
+            answer.status_code = exc.status
+            answer.wait = exc.retry_after  # DRF turns it into Retry-After
+            return answer
+        return super().convert_known_exceptions(exc)
+
+    def convert_unhandled_exceptions(self, exc):
+        if isinstance(exc, APIException):
+            return exc
+        log.error("api.unexpected_error", exc_info=exc)
+        return APIException(
+            detail=_("Something went wrong on our side. Reference: {}").format(reference()), code="error"
+        )
+
+    def should_not_handle(self, exc):
+        return False
 
 
 # -- Lists ---------------------------------------------------------------------------------

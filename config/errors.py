@@ -13,8 +13,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, OperationalError, transaction
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
-from drf_standardized_errors.handler import ExceptionHandler
-from rest_framework.exceptions import APIException
 
 log = structlog.get_logger(__name__)
 
@@ -173,31 +171,6 @@ def lock_with_event(model, pk):
 def reference() -> str:
     """The request's id, which the log carries too: what a person quotes when something broke."""
     return structlog.contextvars.get_contextvars().get("request_id", "-")
-
-
-class ApiExceptionHandler(ExceptionHandler):
-    """The API's one shape of error, for DomainErrors, lost connections and defects alike."""
-
-    def convert_known_exceptions(self, exc):
-        if isinstance(exc, DatabaseError):
-            exc = translate(exc) or exc
-        if isinstance(exc, DomainError):
-            answer = APIException(detail=str(exc), code=exc.code)
-            answer.status_code = exc.status
-            answer.wait = exc.retry_after  # DRF turns it into Retry-After
-            return answer
-        return super().convert_known_exceptions(exc)
-
-    def convert_unhandled_exceptions(self, exc):
-        if isinstance(exc, APIException):
-            return exc
-        log.error("api.unexpected_error", exc_info=exc)
-        return APIException(
-            detail=_("Something went wrong on our side. Reference: {}").format(reference()), code="error"
-        )
-
-    def should_not_handle(self, exc):
-        return False
 
 
 class DatabaseUnavailableMiddleware:

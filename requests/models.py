@@ -2,7 +2,7 @@
 
 from django.core import signing
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -24,6 +24,9 @@ class Status(models.TextChoices):
 
 Status.DECIDED = frozenset({Status.APPROVED, Status.DECLINED})
 Status.OPEN = frozenset({Status.PENDING, Status.APPROVED})
+
+
+PENDING_FIRST = Case(When(status=Status.PENDING, then=0), default=1)
 
 
 class JoinRequestQuerySet(ScopedQuerySet):
@@ -114,9 +117,8 @@ class JoinRequest(models.Model):
         ]
         indexes = [
             models.Index("event", "status", "created_at", name="join_requests_event_status"),
-            models.Index(F("created_at").desc(), F("id").desc(), name="join_requests_newest"),
-            # The organisers' list opens with what waits for them.
-            models.Index("created_at", "id", condition=Q(status=Status.PENDING), name="join_requests_pending"),
+            # The organisers' list: what waits for them first, then the newest.
+            models.Index(PENDING_FIRST, F("created_at").desc(), F("id").desc(), name="join_requests_desk"),
         ]
         triggers = [
             touched(),

@@ -1,0 +1,367 @@
+"""Organisations, people, events and their agenda, for organisers."""
+
+from zoneinfo import ZoneInfo, available_timezones
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Count
+from django.http import HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+from unfold.admin import TabularInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
+
+from config import integrity
+from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, card
+
+from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
+from .operations import events, members
+
+STATUS_COLOURS = {
+    Event.Status.DRAFT: "info",
+    Event.Status.PUBLISHED: "success",
+    Event.Status.COMPLETED: "primary",
+    Event.Status.CANCELLED: "danger",
+}
+
+
+def local(moment, zone) -> str:
+    """A time as people at the event read it."""
+    return moment.astimezone(zone).strftime("%a %d %b %Y, %H:%M %Z") if moment else "–"
+
+
+@display(description=_("person"), header=True)
+def person_header(person):
+    """Photo, name and e-mail, as the theme's list header."""
+    name = str(person)
+    initials = "".join(word[0] for word in name.split()[:2]).upper()
+    picture = {"path": person.photo_url, "borderless": True, "width": 32, "height": 32} if person.photo_url else None
+    return [name, person.email or "", initials, *([picture] if picture else [])]
+
+
+class EventForm(forms.ModelForm):
+    timezone = forms.ChoiceField(
+        label=_("Time zone"),
+        choices=lambda: [(name, name.replace("_", " ")) for name in sorted(available_timezones())],
+        widget=UnfoldAdminSelect2Widget,
+        help_text=_("All times of the event are shown and entered in it."),
+        initial="UTC",
+    )
+
+    def clean_capacity(self):
+        capacity = self.cleaned_data["capacity"]
+        taken = self.instance.seats_taken
+        if capacity is not None and self.instance.pk and capacity < taken:
+            raise forms.ValidationError(
+                _("%(taken)d places are taken: the capacity can't be smaller."), params={"taken": taken}, code="too_small"
+            )
+        return capacity
+
+
+@admin.register(Event)
+class EventAdmin(HistoryAdmin):
+    form = EventForm
+    list_display = ["title", "state", "starts", "organization", "fill"]
+    list_filter = ["status", "visibility", ("organization", ScopedFilter)]
+    search_fields = ["title", "slug", "venue"]
+    list_select_related = ["organization"]
+    prepopulated_fields = {"slug": ["title"]}
+    readonly_fields = ["status"]
+    fieldsets = [
+        (None, {"fields": ["title", "slug", "organization", "status", "description", "venue"]}),
+        (_("When"), {"fields": ["timezone", ("starts_at", "ends_at")]}),
+        (_("Who comes in"), {"fields": ["visibility", "approval_mode", ("capacity", "max_plus_ones")]}),
+    ]
+    acts = (
+        Act(
+            name="publish",
+            label=_("Publish"),
+            operation=events.publish,
+            key="event_id",
+            permission="events.change_event",
+            done=_("published"),
+            available=lambda event: event.status == Event.Status.DRAFT,
+            icon="campaign",
+            tone="primary",
+        ),
+        Act(
+            name="withdraw",
+            label=_("Back to draft"),
+            operation=events.withdraw,
+            key="event_id",
+            permission="events.change_event",
+            done=_("back to draft"),
+            available=lambda event: event.status in (Event.Status.PUBLISHED, Event.Status.CANCELLED),
+            icon="undo",
+        ),
+        Act(
+            name="duplicate",
+            label=_("Duplicate"),
+            operation=events.duplicate,
+            key="event_id",
+            permission="events.change_event",
+            done=_("duplicated, as a draft without people"),
+            icon="content_copy",
+        ),
+        Act(
+            name="cancel",
+            label=_("Cancel the event"),
+            operation=events.cancel,
+            key="event_id",
+            permission="events.change_event",
+            done=_("cancelled"),
+            form=forms.Form,
+            help=_("Nobody can be let in any more. Everybody keeps seeing the event, marked as cancelled."),
+            available=lambda event: event.is_open,
+            icon="event_busy",
+            tone="danger",
+        ),
+    )
+
+    def zone_of(self, request, row):
+        chosen = request.POST.get("timezone")
+        if chosen in available_timezones():
+            return ZoneInfo(chosen)
+        return row.zone if row else None
+
+    @display(description=_("status"), label={str(key): value for key, value in STATUS_COLOURS.items()}, ordering="status")
+    def state(self, event):
+        return event.status, event.get_status_display()
+
+    @display(description=_("starts"), ordering="starts_at")
+    def starts(self, event):
+        return local(event.starts_at, event.zone)
+
+    @display(description=_("places taken"), ordering="seats_taken")
+    def fill(self, event):
+        return f"{event.seats_taken} / {event.capacity if event.capacity is not None else '∞'}"
+
+    def glance(self, request, event):
+        taken = event.seats_taken if event.capacity is None else f"{event.seats_taken} / {event.capacity}"
+        own = [
+            (_("Places taken"), taken, None),
+            (_("Capacity"), event.capacity if event.capacity is not None else _("no limit"), None),
+        ]
+        return [*super().glance(request, event), *own]
+
+
+class OfEvent(DomainAdmin):
+    """What belongs to an event: filtered, and its times shown, by it."""
+
+    list_filter = [("event", ScopedFilter)]
+    list_select_related = ["event"]
+    autocomplete_fields = ["event"]
+
+    def zone_of(self, request, row):
+        if row:
+            return row.event.zone
+        event = Event.objects.of_staff(request.user).filter(pk=_number(request.POST.get("event"))).first()
+        return event.zone if event else None
+
+    def get_readonly_fields(self, request, obj=None):
+        """What belongs to one event stays there."""
+        fields = super().get_readonly_fields(request, obj)
+        return [*fields, "event"] if obj else fields
+
+
+def _number(text):
+    return int(text) if text and text.isdigit() and len(text) < 19 else None
+
+
+@admin.register(Room)
+class RoomAdmin(OfEvent):
+    list_display = ["name", "event", "capacity"]
+    search_fields = ["name"]
+    fields = ["event", "name", "capacity", "description"]
+
+
+@admin.register(Speaker)
+class SpeakerAdmin(OfEvent):
+    list_display = ["name", "event"]
+    search_fields = ["name"]
+    fields = ["event", "name", "biography", "photo_url"]
+
+
+@admin.register(Session)
+class SessionAdmin(OfEvent, HistoryAdmin):
+    list_display = ["short_title", "starts", "room", "track", "session_type", "event", "status"]
+    list_filter = [("event", ScopedFilter), "status"]
+    list_select_related = ["event", "room"]
+    search_fields = ["title", "track", "speakers__name"]
+    autocomplete_fields = ["event", "room", "speakers"]
+    readonly_fields = ["status"]
+    fieldsets = [
+        (None, {"fields": ["event", "title", "abstract", ("session_type", "track"), ("language", "url"), "speakers"]}),
+        (_("When and where"), {"fields": [("starts_at", "ends_at"), "room", "status"]}),
+        (_("Places"), {"fields": ["capacity", ("rsvp_opens_at", "rsvp_closes_at")]}),
+    ]
+
+    @display(description=_("session"), ordering="title")
+    def short_title(self, session):
+        return session.title if len(session.title) <= 80 else f"{session.title[:79]}…"
+
+    @display(description=_("starts"), ordering="starts_at")
+    def starts(self, session):
+        return local(session.starts_at, session.event.zone)
+
+
+class MembershipInline(Scoped, TabularInline):
+    model = Membership
+    extra = 0
+    fields = ["user_profile", "role", "created_at"]
+    readonly_fields = ["user_profile", "created_at"]
+    verbose_name_plural = _("members")
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).select_related("user_profile")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(HistoryAdmin):
+    list_display = ["name", "slug", "event_count"]
+    search_fields = ["name", "slug"]
+    fields = ["name", "slug"]
+
+    def get_inlines(self, request, obj):
+        return [MembershipInline] if obj and request.user.has_perm("events.view_membership", obj) else []
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).annotate(events_total=Count("events"))
+
+    @display(description=_("events"), ordering="events_total")
+    def event_count(self, organization):
+        return organization.events_total
+
+
+class NewMemberForm(forms.ModelForm):
+    """Members are named by e-mail: an owner sees no list of everybody to choose from."""
+
+    email = forms.EmailField(label=_("E-mail"), widget=UnfoldAdminTextInputWidget)
+
+    class Meta:
+        model = Membership
+        fields = ["organization", "email", "role"]
+
+
+@admin.register(Membership)
+class MembershipAdmin(HistoryAdmin):
+    list_display = ["user_profile", "organization", "role", "created_at"]
+    list_filter = [("organization", ScopedFilter), "role"]
+    list_select_related = ["user_profile", "organization"]
+    search_fields = ["user_profile__first_name", "user_profile__last_name", "user_profile__email"]
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        if obj is None:
+            kwargs["form"] = NewMemberForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request, obj=None):
+        return ["user_profile", "organization", "role"] if obj else ["organization", "email", "role"]
+
+    def get_readonly_fields(self, request, obj=None):
+        return ["user_profile", "organization"] if obj else []
+
+    def save_model(self, request, obj, form, change):
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        data = form.cleaned_data
+        made = members.add_member(
+            organization_id=data["organization"].pk, email=data["email"], role=data["role"], actor=request.user
+        )
+        obj.pk, obj.user_profile = made.pk, made.user_profile
+
+
+@admin.register(UserProfile)
+class UserProfileAdmin(HistoryAdmin):
+    """People whom the organisation meets. They change their own data; a superuser mends it."""
+
+    list_display = ["who", "phone", "email_verified", "is_active"]
+    search_fields = ["first_name", "last_name", "email", "owner_id"]
+    list_filter = ["email_verified", "is_active"]
+    fields = [
+        ("first_name", "last_name"),
+        ("email", "email_verified"),
+        ("phone", "phone_verified"),
+        "photo_url",
+        ("is_active", "is_superuser"),
+        "owner_id",
+        ("created_at", "updated_at"),
+    ]
+    readonly_fields = ["owner_id", "created_at", "updated_at"]
+
+    @display(description=_("person"), header=True, ordering="first_name")
+    def who(self, person):
+        return person_header(person)
+
+
+@admin.register(IntegrityResult)
+class IntegrityResultAdmin(ReadOnly, DomainAdmin):
+    """The health page: what the last checks of every promise found."""
+
+    list_display = ["name", "result", "violations", "told", "checked_at"]
+    list_before_template = "admin/check_now.html"
+    sortable_by = ()
+
+    def get_urls(self):
+        check = path("check/", self.admin_site.admin_view(require_POST(self.check_now)), name="events_integrityresult_check")
+        return [check, *super().get_urls()]
+
+    def get_queryset(self, request):
+        rows = IntegrityResult.objects.all()
+        return rows if request.user.is_superuser else rows.none()
+
+    def check_now(self, request):
+        if not request.user.is_superuser:
+            return HttpResponseRedirect(reverse("admin:index"))
+        findings = integrity.run()
+        broken = [one for one in findings if one.level != integrity.HEALTHY]
+        if broken:
+            messages.error(request, _("Broken: {}").format(", ".join(one.invariant.name for one in broken)))
+        else:
+            messages.success(request, _("{} checks, all healthy.").format(len(findings)))
+        return HttpResponseRedirect(reverse("admin:events_integrityresult_changelist"))
+
+    @display(description=_("result"), label={"healthy": "success", "warning": "warning", "critical": "danger"})
+    def result(self, row):
+        return row.level
+
+    @display(description=_("figures"))
+    def told(self, row):
+        return ", ".join(f"{name}: {value}" for name, value in row.figures.items())
+
+
+@card
+def broken_promises(request):
+    """A red banner for superusers while the last check found something critical."""
+    if not request.user.is_superuser:
+        return None
+    broken = list(IntegrityResult.objects.filter(level=integrity.CRITICAL))
+    return {"template": "admin/card_integrity.html", "broken": broken} if broken else None
+
+
+@card
+def open_events(request):
+    """The events that the person works for, the next first."""
+    rows = Event.objects.of_staff(request.user, frozenset({"owner", "organizer", "viewer", "door"}))
+    coming = rows.filter(status__in=Event.Status.OPEN, ends_at__gt=timezone.now()).select_related("organization")
+    for annotate in card_annotations:
+        coming = annotate(coming)
+    chosen = list(coming.order_by("starts_at", "pk")[:10])
+    for event in chosen:
+        event.shows_requests = request.user.has_perm("requests.view_joinrequest", event)
+    return {
+        "template": "admin/card_events.html",
+        "events": chosen,
+        "may_add": request.user.has_perm("events.add_event"),
+    }
+
+
+card_annotations = []
+"""Upper apps add their figures to the overview's events: functions of a queryset of events."""

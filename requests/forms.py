@@ -1,0 +1,30 @@
+"""What an act asks for before it is done."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
+
+
+class NoteForm(forms.Form):
+    note = forms.CharField(
+        label=_("Note"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("Optional. The person reads it."),
+    )
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("Kept in the record. Where there is a join request, the person reads it."),
+    )
+
+
+class PlusOnesForm(forms.Form):
+    plus_ones = forms.IntegerField(
+        label=_("Plus-ones"), min_value=0, max_value=50, widget=UnfoldAdminIntegerFieldWidget
+    )

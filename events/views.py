@@ -1,0 +1,165 @@
+"""Pages of the admin that aren't a model's own."""
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from config.errors import DomainError
+
+from .forms import ImportScheduleForm
+from .importers import ScheduleError, parse
+from .operations import schedules
+
+UPLOADS_LAST = 60 * 60
+"""Seconds in which a person confirms what the preview shows."""
+SALT = "events.import_schedule"
+
+
+def import_schedule(request, model_admin):
+    """Upload, see what would happen, confirm. Nothing is written before that.
+
+    The file waits on the server under a name that nobody can guess, which only its owner gets, in a
+    signed form field together with their choices.
+    """
+    if not model_admin.has_add_permission(request):
+        raise PermissionDenied
+    form = ImportScheduleForm(person=request.user)
+    report = token = error = None
+    if request.method == "POST" and "token" in request.POST:
+        try:
+            kept, choices = _take(request.POST["token"], request.user)
+        except (signing.BadSignature, FileNotFoundError):
+            messages.error(request, _("The uploaded file is no longer here. Choose it again."))
+            return HttpResponseRedirect(request.path)
+        if "discard" in request.POST:
+            kept.unlink(missing_ok=True)
+            return HttpResponseRedirect(request.path)
+        token = request.POST["token"]
+        form = ImportScheduleForm(choices, {"file": _Kept(kept, choices["name"])}, person=request.user)
+        if not form.is_valid():  # a role that the person has lost meanwhile, an event that was deleted
+            messages.error(request, _("What you chose is no longer possible. Choose again."))
+            return HttpResponseRedirect(request.path)
+        report, error = _run(request, form, kept.read_bytes(), dry_run=False)
+        if error is None:
+            kept.unlink(missing_ok=True)
+            _tell(request, report)
+            return HttpResponseRedirect(reverse("admin:events_event_change", args=(report.event_id,)))
+        report, _error = _run(request, form, kept.read_bytes(), dry_run=True)
+    elif request.method == "POST":
+        form = ImportScheduleForm(request.POST, request.FILES, person=request.user)
+        if form.is_valid():
+            data = form.cleaned_data["file"].read()
+            report, error = _run(request, form, data, dry_run=True)
+            if report:
+                token = _keep(data, form, request.user)
+            else:
+                form.add_error("file", error)
+                error = None
+    context = model_admin.admin_site.each_context(request) | {
+        "title": _("Import a schedule"),
+        "opts": model_admin.opts,
+        "form": form,
+        "report": report,
+        "error": error,
+        "token": token,
+    }
+    if report:
+        context["changes"] = [
+            {"entry": one, "fields": [{"label": label, "old": old, "new": new} for label, old, new in fields]}
+            for one, fields in report.described()
+        ]
+        context["name"] = form.cleaned_data["file"].name
+        context["organization"] = form.cleaned_data["organization"]
+    return TemplateResponse(request, "admin/import_schedule.html", context)
+
+
+def _run(request, form, data, *, dry_run):
+    """(report, None), or (None, why not)."""
+    chosen = form.cleaned_data
+    try:
+        report = schedules.import_schedule(
+            organization=chosen["organization"],
+            schedule=parse(data, chosen["file"].name, chosen["timezone"] or None),
+            actor=request.user,
+            event_id=chosen["event"] and chosen["event"].pk,
+            dry_run=dry_run,
+            strict=chosen["bad_items"] == "strict",
+        )
+    except (ScheduleError, DomainError) as error:
+        return None, str(error)
+    return report, None
+
+
+def _tell(request, report):
+    lines = [
+        _("{kind}: {added} added, {changed} changed, {gone} gone").format(
+            kind=kind.capitalize(), added=added, changed=changed, gone=gone
+        )
+        for kind, added, changed, _unchanged, gone in report.table()
+    ]
+    messages.success(request, _("Imported “{title}”.").format(title=report.title) + " " + "; ".join(lines) + ".")
+    if report.left_out:
+        names = ", ".join(f"{one.item} ({one.reason})" for one in report.left_out[:20])
+        count = len(report.left_out)
+        sentence = ngettext("{count} item was left out: {names}", "{count} items were left out: {names}", count)
+        messages.warning(request, sentence.format(count=count, names=names))
+    for note in report.notes:
+        messages.info(request, note)
+
+
+# -- The file between the two steps ------------------------------------------------------------
+
+
+class _Kept:
+    """Stands for an upload that was accepted before, so that the form checks the rest again."""
+
+    def __init__(self, path, name):
+        self.name, self.size = name, path.stat().st_size
+
+
+def _folder() -> Path:
+    folder = Path(settings.DATA_DIR) / "uploads"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _keep(data: bytes, form, person) -> str:
+    """Writes the file where only the server reads it; returns the signed token that finds it again."""
+    _sweep()
+    path = _folder() / secrets.token_urlsafe(32)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+    choices = {name: form.data.get(name, "") for name in ("organization", "event", "timezone", "bad_items")}
+    choices |= {"name": form.cleaned_data["file"].name, "path": path.name, "person": str(person.pk)}
+    return signing.dumps(choices, salt=SALT, compress=True)
+
+
+def _take(token: str, person) -> tuple[Path, dict]:
+    """Raises BadSignature, for a token of somebody else's too, and FileNotFoundError."""
+    choices = signing.loads(token, salt=SALT, max_age=UPLOADS_LAST)
+    if choices["person"] != str(person.pk):
+        raise signing.BadSignature
+    path = _folder() / choices["path"]
+    path.stat()
+    return path, choices
+
+
+def _sweep():
+    """Removes what nobody confirmed in time."""
+    for path in _folder().iterdir():
+        try:
+            if path.stat().st_mtime < time.time() - UPLOADS_LAST:
+                path.unlink()
+        except FileNotFoundError:  # swept by another process
+            continue

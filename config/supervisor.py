@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import http.client
 import os
+import re
 import shlex
 import signal
 import socket
@@ -40,7 +41,10 @@ PEOPLE = {
 
 
 def processes(port):
-    """What runs side by side: the name, and the module with its arguments. A process a line."""
+    """What runs side by side: the name, and the module with its arguments. A process a line.
+
+    Each `--port` named here is looked at before anything heavy starts.
+    """
     return {
         "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
         " --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
@@ -120,7 +124,8 @@ def demo(port):
             raise Stop("The demo of this folder is running already. Stop it with Ctrl-C where it runs.") from None
         mark = str(ROOT)
         _sweep(mark)
-        _check_free(port)
+        for used in re.findall(r"--port (\d+)", " ".join(processes(port).values())):
+            _check_free(int(used))
         print("Starting PostgreSQL and Redis …", flush=True)
         services = stack.enter_context(join(ROOT))
         stack.callback(_sweep, mark)
@@ -211,6 +216,7 @@ def _readiness(port):
 
 
 def main():
+    sys.stdout.reconfigure(errors="replace")  # whatever the terminal can't show is no reason to stop
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:

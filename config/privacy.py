@@ -1,0 +1,43 @@
+"""The registry of personal data: what each app knows of a person, and how it forgets.
+
+Each app registers from its ``operations`` module, or ``operations/privacy.py`` where that is a
+folder: :func:`all_personal_data` imports these, so that no door erases with an app missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.module_loading import autodiscover_modules
+
+
+@dataclass(frozen=True)
+class PersonalData:
+    """One app's data about a person, under a name that is a key of the export.
+
+    ``export(person)`` gives what JSON can hold; dates, UUIDs and decimals may stay as they are.
+
+    ``erase(person)`` runs inside the erasure's transaction, before the profile's own row is
+    written; ``person.owner_id`` is the fresh one already, for copies of it in history rows (live
+    rows follow by their foreign keys). Rows, counts and audits stay; names, contacts and free texts
+    go, from history rows too. It may raise a DomainError to refuse the whole erasure.
+    """
+
+    name: str
+    export: Callable[[Any], Any]
+    erase: Callable[[Any], None]
+
+
+_registry: dict[str, PersonalData] = {}
+
+
+def register(*data: PersonalData) -> None:
+    for one in data:
+        assert one.name not in _registry, f"{one.name} is registered twice"
+        _registry[one.name] = one
+
+
+def all_personal_data() -> list[PersonalData]:
+    """The upper apps' first, as they are to be locked and erased: rows before what they refer to."""
+    autodiscover_modules("operations", "operations.privacy")
+    return list(reversed(_registry.values()))

@@ -1,0 +1,440 @@
+"""A person's account: signing up and in, confirming an address, the password, the profile, the photo."""
+
+import io
+import secrets
+from functools import partial
+from pathlib import PurePosixPath
+
+import structlog
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_client_ip_address
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core import signing
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.core.mail import send_mail
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from PIL import Image, ImageOps
+from rest_framework_simplejwt.exceptions import TokenError
+
+from config.errors import DomainError, operation
+from events import sign_in
+from events.models import UserProfile
+
+log = structlog.get_logger(__name__)
+
+
+class WrongCredentials(DomainError):
+    """One sentence for all reasons: it tells nobody which addresses have an account."""
+
+    code = "wrong_credentials"
+    status = 401
+    message = gettext_lazy("The e-mail address or the password is wrong, or the address was never confirmed.")
+
+
+class SignInLocked(DomainError):
+    """Too many failures for one e-mail address from one network address (settings.AXES_…)."""
+
+    code = "sign_in_locked"
+    status = 429
+    message = gettext_lazy("Too many failed attempts to sign in. Try again later.")
+
+    def __init__(self):
+        super().__init__()
+        self.retry_after = int(settings.AXES_COOLOFF_TIME.total_seconds())
+
+
+class AccountClosed(DomainError):
+    """The person behind a valid token was deactivated or erased."""
+
+    code = "account_closed"
+    status = 401
+    message = gettext_lazy("This account is closed.")
+
+
+class EmailTaken(DomainError):
+    code = "email_taken"
+    message = gettext_lazy("Somebody has this e-mail address already.")
+    constraints = ("events_userprofile_email_unique",)
+
+
+class PasswordTooWeak(DomainError):
+    code = "password_too_weak"
+    status = 400
+    message = gettext_lazy("{reasons}")
+
+
+class LinkInvalid(DomainError):
+    """Made up, too old, or used: what it would change was changed since."""
+
+    code = "link_invalid"
+    status = 400
+    message = gettext_lazy("This code is not valid any more. Ask for a new one.")
+
+
+class RefreshTokenInvalid(DomainError):
+    code = "token_not_valid"
+    status = 401
+    message = gettext_lazy("The token is invalid or expired. Sign in again.")
+
+
+class PhotoInvalid(DomainError):
+    code = "photo_invalid"
+    status = 400
+    message = gettext_lazy("This is no picture that we can read. Send a JPEG, PNG or WebP of a reasonable size.")
+
+
+class PhotoTooLarge(DomainError):
+    code = "too_large"
+    status = 413
+    message = gettext_lazy("The photo is larger than {limit} MB.")
+
+
+def lock_account(person_id) -> UserProfile:
+    """The active person, locked. Raises AccountClosed, Busy."""
+    person = UserProfile.objects.active().select_for_update(no_key=True).filter(pk=person_id).first()
+    if person is None:
+        raise AccountClosed
+    return person
+
+
+def _write(person, actor, **changes):
+    """Writes what differs, with its history; says whether anything did."""
+    changed = [name for name, value in changes.items() if getattr(person, name) != value]
+    for name in changed:
+        setattr(person, name, changes[name])
+    if changed:
+        person._history_user = actor
+        person.save(update_fields=changed)
+    return bool(changed)
+
+
+# -- Tokens for the app ------------------------------------------------------------------------
+
+
+def start_session(*, email, password, request):
+    """A fresh refresh token, which makes access tokens. Raises WrongCredentials, SignInLocked.
+
+    Not one transaction: the failure that is counted must outlive the refusal. ``request`` is REST
+    framework's, not Django's: the lock is noted on it, and the middleware that answers with a page
+    doesn't see it.
+    """
+    email = email.strip().lower()
+    person = authenticate(request, username=email, password=password)
+    if getattr(request, "axes_locked_out", False):
+        raise SignInLocked
+    if person is None:
+        raise WrongCredentials
+    AxesProxyHandler.reset_attempts(username=email, ip_address=get_client_ip_address(request))
+    return sign_in.PersonRefreshToken.for_user(person)
+
+
+@operation
+def rotate(*, refresh):
+    """A new refresh token for an old one, which is used up. Locks the token. Raises RefreshTokenInvalid.
+
+    Refused too: people deactivated or erased, and tokens from before a change of password.
+    """
+    token = _use_up(refresh)
+    person = UserProfile.objects.active().filter(pk=token["user_id"]).first()
+    if person is None or not constant_time_compare(token.get("password"), sign_in.password_fingerprint(person)):
+        raise RefreshTokenInvalid
+    return sign_in.PersonRefreshToken.for_user(person)
+
+
+@operation
+def end_session(*, refresh):
+    """The refresh token is used up. Raises RefreshTokenInvalid."""
+    _use_up(refresh)
+
+
+def _use_up(refresh):
+    """Of two who use one token at the same time, one is refused: the list holds it only once."""
+    try:
+        token = sign_in.PersonRefreshToken(refresh)
+    except TokenError as error:
+        raise RefreshTokenInvalid from error
+    _entry, used_now = token.blacklist()
+    if not used_now:
+        raise RefreshTokenInvalid
+    return token
+
+
+# -- People of the identity provider -------------------------------------------------------------
+
+
+def person_of_provider(*, claims) -> UserProfile:
+    """The person whom verified claims name, made on first sight. Deactivated ones come as they are."""
+    owner_id = claims["sub"]
+    return UserProfile.objects.filter(owner_id=owner_id).first() or _first_sight(owner_id=owner_id, claims=claims)
+
+
+@operation
+def _first_sight(*, owner_id, claims):
+    """Several requests may be the first at once: one makes the row, the others find it."""
+    fields = {"first_name": _text(claims, "given_name"), "last_name": _text(claims, "family_name")}
+    email = _verified_email(claims)
+    for address in (email, None) if email else (None,):
+        try:
+            with transaction.atomic():
+                return UserProfile.objects.create_user(
+                    address, owner_id=owner_id, email_verified=address is not None, **fields
+                )
+        except IntegrityError:
+            if person := UserProfile.objects.filter(owner_id=owner_id).first():
+                return person
+            if address is None:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _text(claims, name) -> str:
+    value = claims.get(name)
+    return "".join(filter(str.isprintable, value))[:150] if isinstance(value, str) else ""
+
+
+def _verified_email(claims) -> str | None:
+    """The e-mail claim, where the provider vouches for it. Whether it is free the database says."""
+    email = claims.get("email")
+    if claims.get("email_verified") is not True or not isinstance(email, str):
+        return None
+    if len(email) > 254 or not email.isascii():
+        return None
+    try:
+        validate_email(email)
+    except ValidationError:
+        return None
+    return email
+
+
+# -- Mail ------------------------------------------------------------------------------------------
+
+
+def _send(template, to, **context):
+    """After the commit, so that nobody is told of what didn't happen.
+
+    No mail carries a name: anybody can sign up as anything, and would have us send it to strangers.
+    """
+    text = render_to_string(f"mail/{template}.txt", context | {"site": settings.SITE_URL})
+    subject, _newline, body = text.partition("\n")
+    transaction.on_commit(partial(_deliver, subject.strip(), body.strip() + "\n", to), robust=True)
+
+
+def _deliver(subject, body, to):
+    """A mail server that is away must not fail the call: the person asks for the mail again."""
+    try:
+        send_mail(subject, body, None, [to])
+    except OSError as error:  # smtplib's errors are OSErrors too
+        log.error("mail.failed", subject=subject, reason=repr(error))
+
+
+# -- Codes that come by mail -----------------------------------------------------------------------
+
+
+def _code(purpose, person, email) -> str:
+    """Signed; good for PASSWORD_RESET_TIMEOUT seconds, and until address or password changes."""
+    return signing.dumps([person.pk.hex, email, _state(person)], salt=f"events.accounts.{purpose}")
+
+
+def _state(person) -> str:
+    """Changes with everything that a code can change, so that each works once."""
+    value = f"{person.password}|{person.email}|{person.email_verified}"
+    return salted_hmac("events.accounts.state", value, algorithm="sha256").hexdigest()[:20]
+
+
+def _redeem(purpose, code):
+    """``(person, email)`` of a valid code, the person locked. Raises LinkInvalid, Busy."""
+    try:
+        pk, email, state = signing.loads(
+            code, salt=f"events.accounts.{purpose}", max_age=settings.PASSWORD_RESET_TIMEOUT
+        )
+    except signing.BadSignature as error:
+        raise LinkInvalid from error
+    person = UserProfile.objects.active().select_for_update(no_key=True).filter(pk=pk).first()
+    if person is None or not constant_time_compare(state, _state(person)):
+        raise LinkInvalid
+    return person, email
+
+
+def _send_confirmation(person, email):
+    _send("confirm_email", email, code=_code("confirm", person, email))
+
+
+def _send_reset(person, template="reset_password"):
+    _send(template, person.email, code=_code("reset", person, person.email))
+
+
+def _find(email) -> UserProfile | None:
+    return UserProfile.objects.active().filter(email__lower=email.strip().lower()).first()
+
+
+# -- Signing up, the address, the password ------------------------------------------------------------
+
+
+@operation
+def sign_up(*, email, password, first_name, last_name):
+    """A new person, who signs in once the mail is confirmed. Raises PasswordTooWeak.
+
+    Nothing that a caller sees tells whether the address has an account: the mailbox learns it, and
+    a password that strangers chose never gets into an account that is there.
+    """
+    person = UserProfile(email=email.strip().lower(), first_name=first_name, last_name=last_name)
+    _check_password(password, person)
+    person.password = make_password(password)
+    try:
+        with transaction.atomic():
+            person.save(force_insert=True)
+    except IntegrityError:
+        if owner := _find(email):
+            _send_reset(owner, "address_in_use")
+    else:
+        _send_confirmation(person, person.email)
+
+
+@operation
+def confirm_email(*, code):
+    """The address is the person's: the one they signed up with, or the one they changed to.
+
+    Locks the person. Raises LinkInvalid, EmailTaken.
+    """
+    person, email = _redeem("confirm", code)
+    before = person.email if person.email_verified else None
+    _write(person, person, email=email, email_verified=True)
+    if before and before != email:
+        _send("email_changed", before, email=email)
+    return person
+
+
+@operation
+def resend_confirmation(*, email):
+    """Another mail, for an address that waits for it; silence for any other."""
+    person = _find(email)
+    if person and not person.email_verified:
+        _send_confirmation(person, person.email)
+
+
+@operation
+def ask_for_reset(*, email):
+    """A mail with a code to set a new password; silence where there is no account."""
+    if person := _find(email):
+        _send_reset(person)
+
+
+@operation
+def reset_password(*, code, password):
+    """A new password; the code from the mailbox also proves the address. Other devices are signed out.
+
+    Locks the person. Raises LinkInvalid, PasswordTooWeak.
+    """
+    person, _email = _redeem("reset", code)
+    _check_password(password, person)
+    _write(person, person, password=make_password(password), email_verified=True)
+    return person
+
+
+def _check_password(password, person):
+    try:
+        validate_password(password, person)
+    except ValidationError as error:
+        raise PasswordTooWeak(reasons=" ".join(error.messages)) from error
+
+
+# -- The profile -----------------------------------------------------------------------------------------
+
+
+@operation
+def edit_profile(*, actor, email=None, **changes):
+    """The person's own names and phone number. Locks the person. Raises AccountClosed.
+
+    A new phone number is unverified. A new e-mail address takes effect when the code that is sent
+    to it comes back (confirm_email): until then the old one signs in and gets the mail.
+    """
+    person = lock_account(actor.pk)
+    if changes.get("phone", person.phone) != person.phone:
+        changes["phone_verified"] = False
+    _write(person, person, **changes)
+    email = email and email.strip().lower()
+    if email and email != (person.email or "").lower():
+        owner = UserProfile.objects.filter(email__lower=email).first()
+        if owner is None:
+            _send_confirmation(person, email)
+        elif owner.is_active:
+            _send_reset(owner, "address_in_use")
+    return person
+
+
+# -- The photo ---------------------------------------------------------------------------------------------
+
+PHOTO_SIDE = 512
+PIXELS_DECLARED, PIXELS_UNPACKED = 50_000_000, 16_000_000
+"""How large a picture may say it is, and what may then be unpacked. A JPEG is read at a fraction."""
+
+
+def set_photo(*, actor, upload) -> UserProfile:
+    """A square JPEG made of the uploaded file. Raises PhotoTooLarge, PhotoInvalid, AccountClosed.
+
+    The file is stored before the transaction, and taken away again should that fail.
+    """
+    if upload.size > settings.PHOTO_LIMIT:
+        raise PhotoTooLarge(limit=settings.PHOTO_LIMIT // 1024 // 1024)
+    name = default_storage.save(f"photos/{secrets.token_urlsafe(24)}.jpg", ContentFile(_square_jpeg(upload)))
+    try:
+        return _replace_photo(actor=actor, url=default_storage.url(name))
+    except BaseException:
+        default_storage.delete(name)
+        raise
+
+
+def remove_photo(*, actor) -> UserProfile:
+    """Raises AccountClosed."""
+    return _replace_photo(actor=actor, url="")
+
+
+@operation
+def _replace_photo(*, actor, url):
+    person = lock_account(actor.pk)
+    forget_photo(person)
+    _write(person, person, photo_url=url)
+    return person
+
+
+def forget_photo(person):
+    """The person's picture file goes after the commit; one that lies elsewhere isn't ours to delete."""
+    name = f"photos/{PurePosixPath(person.photo_url).name}"
+    if person.photo_url and person.photo_url == default_storage.url(name):
+        transaction.on_commit(partial(default_storage.delete, name), robust=True)
+
+
+def _square_jpeg(upload) -> bytes:
+    """Cropped, at most 512 pixels wide, and without anything else that the file carried (EXIF, GPS)."""
+    try:
+        with Image.open(upload, formats=("JPEG", "PNG", "WEBP")) as picture:
+            _check_pixels(picture, PIXELS_DECLARED)
+            picture.draft("RGB", (2 * PHOTO_SIDE, 2 * PHOTO_SIDE))
+            _check_pixels(picture, PIXELS_UNPACKED)
+            side = min(PHOTO_SIDE, picture.width, picture.height)
+            square = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGBA"), (side, side))
+        clean = Image.new("RGB", square.size, "white")
+        clean.paste(square, mask=square)
+        out = io.BytesIO()
+        clean.save(out, "JPEG", quality=85, optimize=True)
+    except PhotoInvalid:
+        raise
+    except Exception as error:  # a decoder of strangers' files fails in any way it likes
+        log.info("photo.unreadable", reason=repr(error))
+        raise PhotoInvalid from error
+    return out.getvalue()
+
+
+def _check_pixels(picture, limit):
+    if picture.width * picture.height > limit:
+        raise PhotoInvalid

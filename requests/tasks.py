@@ -27,4 +27,4 @@ def admit_pending():
         try:
             join_requests.admit_pending(event_id=event_id)
         except DomainError as error:
-            log.warning("join_requests.sweep_refused", event=event_id, code=error.code, reason=str(error))
+            log.warning("join_requests.sweep_refused", event_id=event_id, code=error.code, reason=str(error))

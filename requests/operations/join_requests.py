@@ -301,5 +301,5 @@ def write(requests, fields, actor, reason=None):
 def _after_commit(what, request):
     """Whatever tells people starts here, once the decision stands."""
     transaction.on_commit(
-        partial(log.info, what, join_request=str(request.pk), event=request.event_id, status=str(request.status))
+        partial(log.info, what, join_request=str(request.pk), event_id=request.event_id, status=str(request.status))
     )

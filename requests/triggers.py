@@ -63,7 +63,7 @@ def plus_ones_allowed() -> Trigger:
     return Trigger(
         name="plus_ones_allowed",
         when=pgtrigger.Before,
-        operation=pgtrigger.Insert | pgtrigger.UpdateOf("plus_ones"),
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("plus_ones", "event_id"),
         declare=[("allowed", "integer")],
         func=f"""
             SELECT max_plus_ones INTO allowed FROM events WHERE id = NEW.event_id;

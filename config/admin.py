@@ -39,6 +39,7 @@ from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.sites import UnfoldAdminSite
 
+from config import second_factor
 from config.errors import DomainError, NotAllowed, reference, translated
 
 log = structlog.get_logger(__name__)
@@ -50,16 +51,30 @@ log = structlog.get_logger(__name__)
 class AdminSite(UnfoldAdminSite):
     """Open to superusers and to members of any organisation; what they see there is scoped."""
 
+    login_form = second_factor.SignInForm
+
     def has_permission(self, request):
-        return request.user.is_active and request.user.is_staff
+        return request.user.is_active and request.user.is_staff and not second_factor.pending(request)
 
     def admin_view(self, view, cacheable=False):
         # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
-        return csp_replace(settings.CSP_LOOSE)(super().admin_view(view, cacheable))
+        return csp_replace(settings.CSP_LOOSE)(second_factor.asked_first(super().admin_view(view, cacheable)))
+
+    def get_urls(self):
+        page = csp_replace(settings.CSP_LOOSE)(second_factor.page)
+        return [path("second-factor/", page, name="second_factor"), *super().get_urls()]
 
     @method_decorator(csp_replace(settings.CSP_LOOSE))
     def login(self, request, extra_context=None):
         return super().login(request, extra_context)
+
+
+def account_links(request):
+    """UNFOLD's ACCOUNT navigation: what a person does about their own account."""
+    return [
+        {"title": _("Change password"), "link": reverse("admin:password_change")},
+        {"title": _("Second factor"), "link": reverse("admin:second_factor")},
+    ]
 
 
 _cards: list[Callable[[HttpRequest], dict | None]] = []

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
-from config.errors import DomainError, Outcome, lock, operation
+from config import privacy
+from config.errors import SYSTEM, DomainError, Outcome, lock, operation
 from events.models import Event
 
 from .models import Attendee, Block
@@ -204,3 +206,33 @@ def unblock(*, attendee_id, blocked_id) -> Outcome:
 def _touch(*attendee_ids):
     """Phones that keep a copy of the room learn of it by ``updated_since``."""
     Attendee.objects.filter(pk__in=attendee_ids).update(updated_at=timezone.now())
+
+
+# -- privacy -----------------------------------------------------------------------------------------
+
+FREE_TEXTS = {"goals": None, "looking_for": None, "rsvp_contact": None, "company_website": None, "match_profile": None}
+
+
+def _export(person) -> list:
+    fields = ("id", "event__title", "status", "source", "plus_ones", "visibility_enabled", "notifications_enabled")
+    return list(
+        Attendee.objects.filter(user_profile=person)
+        .order_by("created_at")
+        .values(*fields, "ticket_code", *FREE_TEXTS, "looking_for_updated_at", "created_at")
+    )
+
+
+def _erase(person) -> None:
+    """Leaves events that are still open (their requests were cancelled before), and empties all texts."""
+    rows = Attendee.objects.filter(user_profile=person)
+    for event_id in rows.active().filter(event__status__in=Event.Status.OPEN).order_by("event_id").values_list("event_id", flat=True):
+        event = lock(Event.objects, pk=event_id)
+        put_out(event=event, attendees=rows.filter(event=event).select_for_update(no_key=True), actor=SYSTEM)
+    rows.update(**FREE_TEXTS)
+    Attendee.history.filter(user_profile_id=person.pk).update(
+        **FREE_TEXTS, owner_id=person.owner_id, history_change_reason=None
+    )
+    Block.objects.filter(Q(attendee__user_profile=person) | Q(blocked__user_profile=person)).delete()
+
+
+privacy.register(privacy.PersonalData("attendances", export=_export, erase=_erase))

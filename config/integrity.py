@@ -7,6 +7,7 @@ the list is first asked for.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from inspect import signature
 
 import structlog
 from django.apps import apps
@@ -38,26 +39,27 @@ def any_is_a_warning(violations: int, figures: dict) -> str:
 class Invariant:
     """One promise.
 
-    ``violations`` gives the rows that break it. ``repair(rows=…)`` mends a batch of their primary
-    keys, inside a transaction, and returns how many it mended; rows that are right by now it must
-    leave alone. ``figures`` adds what operators want to see beside the verdict, as a flat dict.
-    ``level(violations, figures)`` may grade. ``event_path`` leads from a row to its event ("event",
-    "session__event"), where ``backfill --event`` makes sense.
+    ``violations()`` gives the rows that break it; those of one event, where it takes an
+    ``event_id``. ``repair(rows=…)`` mends a batch of their primary keys, inside a transaction, and
+    returns how many it mended; rows that are right by now it must leave alone. ``figures`` adds what
+    operators want to see beside the verdict, as a flat dict. ``level(violations, figures)`` may grade.
     """
 
     name: str
     promise: str
-    violations: Callable[[], QuerySet]
+    violations: Callable[..., QuerySet]
     repair: Callable[..., int] | None = None
     repair_name: str | None = None
     figures: Callable[[], dict] = dict
     level: Callable[[int, dict], str] = field(default=any_is_critical)
-    event_path: str | None = None
+
+    @property
+    def knows_events(self) -> bool:
+        return "event_id" in signature(self.violations).parameters
 
     def rows(self, event_id: int | None = None) -> QuerySet:
         """What breaks the promise, of one event or of all."""
-        rows = self.violations()
-        return rows if event_id is None else rows.filter(**{self.event_path: event_id})
+        return self.violations() if event_id is None else self.violations(event_id=event_id)
 
     def check(self) -> "Finding":
         count, figures = self.rows().count(), self.figures()

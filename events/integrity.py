@@ -9,23 +9,27 @@ from .models import Membership, Organization, Session, UserProfile
 from .models.people import Role
 
 
-def _in_foreign_rooms():
-    return Session.objects.exclude(room=None).exclude(room__event=F("event"))
+def _sessions(event_id):
+    return Session.objects.filter(event=event_id) if event_id else Session.objects.all()
 
 
-def _with_foreign_speakers():
+def in_foreign_rooms(event_id=None):
+    return _sessions(event_id).exclude(room=None).exclude(room__event=F("event"))
+
+
+def with_foreign_speakers(event_id=None):
     through = Session.speakers.through.objects.filter(session=OuterRef("pk"))
-    return Session.objects.filter(Exists(through.exclude(speaker__event=OuterRef("event"))))
+    return _sessions(event_id).filter(Exists(through.exclude(speaker__event=OuterRef("event"))))
 
 
-def _half_erased():
+def half_erased():
     """E-mail is null or stands for nothing; the rest of what names a person is empty."""
     named = Q(phone__gt="") | Q(photo_url__gt="") | Q(first_name__gt="") | Q(last_name__gt="") | Q(email__gt="")
     usable = Q(is_active=True) | Q(is_superuser=True)
     return UserProfile.objects.filter(~Q(erased_at=None), named | usable)
 
 
-def _without_owner():
+def without_owner():
     owners = Membership.objects.filter(
         organization=OuterRef("pk"), role=Role.OWNER, user_profile__is_active=True, user_profile__erased_at=None
     )
@@ -36,25 +40,23 @@ register(
     Invariant(
         name="session-rooms",
         promise=_("A session lies in a room of its own event."),
-        violations=_in_foreign_rooms,
-        event_path="event",
+        violations=in_foreign_rooms,
     ),
     Invariant(
         name="session-speakers",
         promise=_("A session's speakers belong to its own event."),
-        violations=_with_foreign_speakers,
-        event_path="event",
+        violations=with_foreign_speakers,
     ),
     Invariant(
         name="erased-people",
         promise=_("Whoever was erased is inactive, and nothing names them any more."),
-        violations=_half_erased,
+        violations=half_erased,
         figures=lambda: {"erased": UserProfile.objects.exclude(erased_at=None).count()},
     ),
     Invariant(
         name="organization-owners",
         promise=_("Every organisation has an owner who can sign in."),
-        violations=_without_owner,
+        violations=without_owner,
         figures=lambda: {"organizations": Organization.objects.count()},
         level=any_is_a_warning,
     ),

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if name not in repairs:
             raise CommandError(f"There is no backfill “{name}”; there are: {', '.join(repairs) or 'none'}.")
         invariant = repairs[name]
-        if event is not None and invariant.event_path is None:
+        if event is not None and not invariant.knows_events:
             raise CommandError(f"“{name}” can't be narrowed to one event.")
         if batch_size < 1:
             raise CommandError("--batch-size must be at least 1.")

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from attendance import operations as attendance
 from attendance.models import Attendee
 from config.errors import DomainError, NotFound, Outcome, lock, lock_with_event, operation
+from events.models import UserProfile
 
 from ..models import InvitationLink, JoinRequest
 from . import join_requests
@@ -22,11 +23,11 @@ class InvitationInvalid(DomainError):
 def accept(*, token: str, person) -> Outcome:
     """Lets the person in by a link; whoever is in already stays, without using it up.
 
-    An open request of theirs is approved. Raises NotFound (no such link), InvitationInvalid, Banned,
-    EventClosed, EventFull.
+    An open request of theirs is approved. Raises NotFound (no such link, or the account is closed),
+    InvitationInvalid, Banned, EventClosed, EventFull.
     """
     link_id = InvitationLink.id_of(token)
-    if link_id is None:
+    if link_id is None or not UserProfile.objects.active().filter(pk=person.pk).exists():
         raise NotFound
     event, link = lock_with_event(InvitationLink, link_id)
     attendee = Attendee.objects.active().filter(event=event, user_profile=person).first()

@@ -5,7 +5,7 @@ from attendance.models import Attendee
 from config.errors import Outcome, lock, lock_event_of, lock_with_event, operation
 from events.models import Event
 
-from ..models import Ban, JoinRequest, Status
+from ..models import Ban, JoinRequest
 from . import join_requests
 
 
@@ -30,10 +30,7 @@ def ban(*, attendee_id, actor, reason: str) -> Outcome:
 def ban_applicant(*, request_id, actor, reason: str) -> Outcome:
     """:func:`ban` for somebody who has asked to join: the request is declined."""
     event, request = lock_with_event(JoinRequest, request_id)
-    changed = _ban(event, request.user_profile_id, actor, reason)
-    if request.status == Status.PENDING:
-        join_requests.decline(request_id=request.pk, actor=actor, note=reason)
-    return Outcome(request, changed=changed)
+    return Outcome(request, changed=_ban(event, request.user_profile_id, actor, reason))
 
 
 @operation
@@ -72,9 +69,13 @@ def _remove(event: Event, attendee: Attendee, actor, reason):
 
 
 def _ban(event, user_profile_id, actor, reason) -> bool:
+    """Declines what they have asked, too: automatic approval would let them in with the next free place."""
     _row, made = Ban.objects.get_or_create(
         event=event, user_profile_id=user_profile_id, defaults={"reason": reason, "banned_by": actor}
     )
+    waiting = JoinRequest.objects.pending().filter(event=event, user_profile_id=user_profile_id).first()
+    if waiting:
+        join_requests.decline(request_id=waiting.pk, actor=actor, note=reason)
     attendee = Attendee.objects.active().filter(event=event, user_profile_id=user_profile_id).first()
     if attendee:
         _remove(event, attendee, actor, reason)

@@ -13,6 +13,7 @@ import structlog
 from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.urls import reverse_lazy
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 env = environ.Env()
@@ -58,6 +59,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_structlog",
     "django_prometheus",
+    "config.apps.ProjectConfig",
     "events",
     "attendance",
     "requests",
@@ -127,6 +129,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 PASSWORD_RESET_TIMEOUT = int(timedelta(hours=24).total_seconds())
 REQUIRE_SECOND_FACTOR = env.bool("REQUIRE_SECOND_FACTOR", default=False)
 OTP_TOTP_ISSUER = "Turnout"
@@ -328,10 +331,13 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "config.admin.dashboard",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: "/static/turnout/icon.svg"},
+    ],
     "STYLES": [lambda request: "/static/turnout/admin.css"],
     "COMMAND": {"search_models": False, "show_history": False},
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "config.admin.navigation"},
-    "ACCOUNT": {"navigation": []},
+    "ACCOUNT": {"navigation": lambda request: import_string("config.admin.account_links")(request)},
     "COLORS": {
         "primary": {
             "50": "oklch(97.7% .014 180)",

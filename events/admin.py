@@ -72,7 +72,7 @@ class EventAdmin(HistoryAdmin):
     readonly_fields = ["status"]
     fieldsets = [
         (None, {"fields": ["title", "slug", "organization", "status", "description", "venue"]}),
-        (_("When"), {"fields": ["timezone", ("starts_at", "ends_at")]}),
+        (_("When"), {"fields": ["timezone", "starts_at", "ends_at"]}),
         (_("Who comes in"), {"fields": ["visibility", "approval_mode", ("capacity", "max_plus_ones")]}),
     ]
     acts = (
@@ -195,8 +195,8 @@ class SessionAdmin(OfEvent, HistoryAdmin):
     readonly_fields = ["status"]
     fieldsets = [
         (None, {"fields": ["event", "title", "abstract", ("session_type", "track"), ("language", "url"), "speakers"]}),
-        (_("When and where"), {"fields": [("starts_at", "ends_at"), "room", "status"]}),
-        (_("Places"), {"fields": ["capacity", ("rsvp_opens_at", "rsvp_closes_at")]}),
+        (_("When and where"), {"fields": ["starts_at", "ends_at", "room", "status"]}),
+        (_("Places"), {"fields": ["capacity", "rsvp_opens_at", "rsvp_closes_at"]}),
     ]
 
     @display(description=_("session"), ordering="title")

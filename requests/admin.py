@@ -146,7 +146,7 @@ class JoinRequestAdmin(ReadOnly, Exportable, HistoryAdmin):
 class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     list_display = ["label", "event", "used", "valid_until", "usable"]
     search_fields = ["label"]
-    fields = ["event", "label", ("max_uses", "expires_at"), "uses", "revoked_at", "code"]
+    fields = ["event", "label", "max_uses", "expires_at", "uses", "revoked_at", "code"]
     readonly_fields = ["uses", "revoked_at", "code"]
     acts = (
         Act(

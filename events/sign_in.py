@@ -164,7 +164,7 @@ def provider_claims(raw_token) -> dict:
     )
     subject = claims["sub"]
     if not 1 <= len(subject) <= 255 or not subject.isprintable():
-        raise jwt.InvalidSubjectError("a subject is 1 to 255 visible characters")
+        raise jwt.InvalidTokenError("a subject is 1 to 255 visible characters")
     return claims
 
 

@@ -1,5 +1,6 @@
 """Organisations, people, events and their agenda, for organisers."""
 
+from functools import partial
 from zoneinfo import ZoneInfo, available_timezones
 
 from django import forms
@@ -17,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
 from config import integrity
 from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, card
 
+from . import views
 from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
 from .operations import events, members
 
@@ -120,6 +122,12 @@ class EventAdmin(HistoryAdmin):
             tone="danger",
         ),
     )
+
+    list_before_template = "admin/import_link.html"
+
+    def get_urls(self):
+        page = partial(views.import_schedule, model_admin=self)
+        return [path("import/", self.admin_site.admin_view(page), name="events_event_import"), *super().get_urls()]
 
     def zone_of(self, request, row):
         chosen = request.POST.get("timezone")

@@ -1,10 +1,12 @@
 """Fixtures: the flush that append-only tables allow, people for every role, clients for both doors."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
 from rest_framework.test import APIClient
 
 from . import factories
@@ -19,13 +21,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _flush_past_the_guards(django_db_setup):
+def _flush_past_the_guards():
     """A committing test ends with TRUNCATE, which guarded tables refuse to everybody but a superuser."""
-    sql_flush = connection.ops.sql_flush
-    connection.ops.sql_flush = lambda *args, **kwargs: [
-        "SET LOCAL session_replication_role = replica",
-        *sql_flush(*args, **kwargs),
-    ]
+    sql_flush = DatabaseOperations.sql_flush
+
+    def unguarded(self, *args, **kwargs):
+        return ["SET LOCAL session_replication_role = replica", *sql_flush(self, *args, **kwargs)]
+
+    DatabaseOperations.sql_flush = unguarded
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +69,47 @@ def event(db):
 @pytest.fixture
 def organizer(event):
     return factories.member(event.organization, "organizer")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real Chromium, driven by playwright. Where there is none, browser tests say so; CI must have one."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not program:
+        assert not os.environ.get("CI"), "CI must have a Chromium"
+        pytest.skip("no Chromium on this machine")
+    # playwright keeps an event loop in this thread, and Django would then refuse every query.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", *OFFLINE])
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+OFFLINE = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+"""Chromium's own calls home."""
+
+
+@pytest.fixture
+def sign_in(chromium, live_server):
+    """``sign_in(profile, width=390)``: a page of the admin, signed in through the form."""
+    contexts = []
+
+    def signed_in(profile, *, width=1400, password="turnout-test"):
+        profile.set_password(password)
+        profile.save(update_fields=["password"])
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}, base_url=live_server.url))
+        page = contexts[-1].new_page()
+        page.goto("/admin/login/")
+        page.fill("input[name=username]", profile.email)
+        page.fill("input[name=password]", password)
+        page.click("button[type=submit]")
+        page.wait_for_url("**/admin/")
+        return page
+
+    yield signed_in
+    for context in contexts:
+        context.close()

@@ -1,15 +1,12 @@
 """Organisers at their desk: every success and every failure is told."""
 
-import re
-
 import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from attendance.models import Attendee
 from events.models import Event
-from requests.models import JoinRequest
-from tests.factories import EventFactory, JoinRequestFactory, UserProfileFactory, member
+from tests.factories import JoinRequestFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +30,9 @@ def desk(client, event, organizer):
 def test_approve_selected_tells_how_many_and_who_not(desk, event):
     Event.objects.filter(pk=event.pk).update(capacity=2)
     done = JoinRequestFactory(event=event)
-    many = JoinRequestFactory(event=event, plus_ones=3, user_profile=UserProfileFactory(first_name="Jane", last_name="Doe"))
+    many = JoinRequestFactory(
+        event=event, plus_ones=3, user_profile=UserProfileFactory(first_name="Jane", last_name="Doe")
+    )
     run_action(desk, "approve", [done])
 
     response = run_action(desk, "approve", [done, many])

@@ -9,6 +9,7 @@ import orjson
 import structlog
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,7 @@ from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 from rest_framework import pagination, permissions, throttling
 from rest_framework.exceptions import APIException
+from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
 from config.errors import DomainError, reference, translate
@@ -79,7 +81,18 @@ class KeysetPagination(pagination.CursorPagination):
 
     def paginate_queryset(self, queryset, request, view=None):
         self.as_of = timezone.now() - self.overlap
+        self.key = queryset.model._meta.pk
         return super().paginate_queryset(queryset, request, view)
+
+    def decode_cursor(self, request):
+        """A position that somebody made up is an invalid cursor, like any other."""
+        cursor = super().decode_cursor(request)
+        if cursor and cursor.position is not None:
+            try:
+                self.key.to_python(cursor.position)
+            except ValidationError as error:
+                raise NotFound(self.invalid_cursor_message) from error
+        return cursor
 
     def get_paginated_response(self, data):
         return Response(

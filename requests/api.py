@@ -85,7 +85,7 @@ def seen_by(person):
     """A person's own requests, and those of events whose organisation they look after."""
     own = Q(user_profile_id=person.pk, user_profile__is_active=True)
     rows = JoinRequest.objects.select_related("event", "user_profile", "attendee")
-    if person.is_superuser:
+    if person.is_superuser and person.is_active:
         return rows
     return rows.filter(own | Q(event__organization__in=Membership.objects.held_by(person, Role.LOOK)))
 

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from config.api import IsPublic, RateLimit
 from config.json import TooLarge
+from config.openapi import refuses
 
 from ..models import UserProfile
 from ..operations import accounts, privacy
@@ -67,6 +68,7 @@ class SignUpSerializer(serializers.ModelSerializer):
     class Meta:
         model = UserProfile
         fields = ["email", "password", "first_name", "last_name"]
+        validators = []
 
 
 class AddressSerializer(serializers.Serializer):
@@ -105,23 +107,11 @@ class MeSerializer(serializers.ModelSerializer):
             "created_at",
         ]
         read_only_fields = ["id", "owner_id", "email_verified", "phone_verified", "created_at"]
+        validators = []  # what is unique is the operation's to say, and never to strangers
 
 
 class PhotoSerializer(serializers.Serializer):
     photo = serializers.FileField(help_text=_("JPEG, PNG or WebP. It becomes a square of at most 512 pixels."))
-
-
-class ErrorSerializer(serializers.Serializer):
-    code = serializers.CharField()
-    detail = serializers.CharField()
-    attr = serializers.CharField(allow_null=True)
-
-
-class RefusalSerializer(serializers.Serializer):
-    """What an answer that is no success looks like."""
-
-    type = serializers.ChoiceField(["validation_error", "client_error", "server_error"])
-    errors = ErrorSerializer(many=True)
 
 
 class PhotoParser(parsers.MultiPartParser):
@@ -199,9 +189,10 @@ class SignIn(Public):
         summary="Sign in by e-mail and password",
         description="401 says nothing about which of them is wrong. The tenth failure for an address locks it, "
         "for the caller's network address, for 15 minutes: 429 with Retry-After.",
-        responses={200: TokensSerializer, 401: RefusalSerializer, 429: RefusalSerializer},
+        responses={200: TokensSerializer},
         tags=["accounts"],
     )
+    @refuses(accounts.WrongCredentials, accounts.SignInLocked)
     def post(self, request):
         return tokens(accounts.start_session(**self.read(request), request=request))
 
@@ -214,9 +205,10 @@ class Refresh(Public):
         summary="The next pair of tokens",
         description="The refresh token is used up. Refused when it was used before, when the person was "
         "deactivated, and when their password was changed since.",
-        responses={200: TokensSerializer, 401: RefusalSerializer},
+        responses={200: TokensSerializer},
         tags=["accounts"],
     )
+    @refuses(accounts.RefreshTokenInvalid)
     def post(self, request):
         return tokens(accounts.rotate(**self.read(request)))
 
@@ -228,9 +220,10 @@ class SignOut(Public):
         operation_id="auth_logout",
         summary="Sign this device out",
         description="The refresh token is used up; access tokens expire by themselves within five minutes.",
-        responses={204: None, 401: RefusalSerializer},
+        responses={204: None},
         tags=["accounts"],
     )
+    @refuses(accounts.RefreshTokenInvalid)
     def post(self, request):
         accounts.end_session(**self.read(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -251,6 +244,7 @@ class SignUp(Public):
         responses={201: AddressSerializer},
         tags=["accounts"],
     )
+    @refuses(accounts.PasswordTooWeak)
     def post(self, request):
         data = {"first_name": "", "last_name": ""} | self.read(request)
         accounts.sign_up(**data)
@@ -267,6 +261,7 @@ class ConfirmEmail(Public):
         responses={204: None},
         tags=["accounts"],
     )
+    @refuses(accounts.LinkInvalid, accounts.EmailTaken)
     def post(self, request):
         accounts.confirm_email(code=self.read(request)["token"])
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -314,6 +309,7 @@ class ResetPassword(Public):
         responses={204: None},
         tags=["accounts"],
     )
+    @refuses(accounts.LinkInvalid, accounts.PasswordTooWeak)
     def post(self, request):
         data = self.read(request)
         accounts.reset_password(code=data["token"], password=data["password"])
@@ -328,7 +324,7 @@ class Me(APIView):
     throttle_classes = [ByPerson]
     serializer_class = MeSerializer
 
-    @extend_schema(operation_id="me", summary="Your profile", tags=["me"])
+    @extend_schema(operation_id="me_retrieve", summary="Your profile", tags=["me"])
     def get(self, request):
         person = UserProfile.objects.active().filter(pk=request.user.pk).first()
         if person is None:
@@ -336,7 +332,7 @@ class Me(APIView):
         return Response(MeSerializer(person).data)
 
     @extend_schema(
-        operation_id="me_update",
+        operation_id="me_partial_update",
         summary="Change your profile",
         description="A new phone number is unverified. A new e-mail address takes effect when the code that is "
         "mailed to it is confirmed at auth/verify-email/; until then the answer has the old one.",
@@ -349,13 +345,14 @@ class Me(APIView):
         return Response(MeSerializer(person).data)
 
     @extend_schema(
-        operation_id="me_erase",
+        operation_id="me_destroy",
         summary="Erase your account",
         description="For good: the profile and what you wrote are anonymised everywhere. Refused (409) while you "
         "are the only owner of an organisation.",
         responses={204: None},
         tags=["me"],
     )
+    @refuses(privacy.OnlyOwner)
     def delete(self, request):
         privacy.erase(person_id=request.user.pk, actor=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -368,21 +365,22 @@ class MyPhoto(APIView):
     serializer_class = PhotoSerializer
 
     @extend_schema(
-        operation_id="me_photo",
+        operation_id="me_photo_update",
         summary="Your photo",
         description="At most 5 MB. The picture is cropped to a square, and whatever else the file says "
         "(where it was taken, by which camera) is left out.",
         request={"multipart/form-data": PhotoSerializer},
-        responses={200: MeSerializer, 413: RefusalSerializer},
+        responses={200: MeSerializer},
         tags=["me"],
     )
+    @refuses(accounts.PhotoInvalid, accounts.PhotoTooLarge)
     def put(self, request):
         serializer = PhotoSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         person = accounts.set_photo(actor=request.user, upload=serializer.validated_data["photo"])
         return Response(MeSerializer(person).data)
 
-    @extend_schema(operation_id="me_photo_remove", summary="Remove your photo", responses={204: None}, tags=["me"])
+    @extend_schema(operation_id="me_photo_destroy", summary="Remove your photo", responses={204: None}, tags=["me"])
     def delete(self, request):
         accounts.remove_photo(actor=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)

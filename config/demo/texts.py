@@ -1,0 +1,64 @@
+"""What the demo's people write: on asking to join, about themselves, and on deciding."""
+
+COMMENTS = (
+    "Looking forward to it!",
+    "I can help at the door from noon.",
+    "Two of us, we share a room with the Lisbon crew.",
+    "First time here. A friend told me about you.",
+    "I use a wheelchair. Is the boathouse step-free?",
+    "I'd love to show a prototype, if there is a table left.",
+    "Was there last time, best days of my year.",
+    "Vegetarian, no nuts please.",
+    "Arriving late on the first day, the train gets in at 14:10.",
+    "Je viens avec ma sœur, elle ne parle que français.",
+    "Can I pay at the door?",
+    "私は通訳が必要です。よろしくお願いします。",
+    "مرحباً، هل يمكنني إحضار ابنتي؟",
+    "Our choir would sing on the quay, free of charge & out of tune.",
+    'The form said "tell us about you". I repair sails.',
+    "Please let me know soon, I have to ask for leave.",
+    "+1 is my dog. Only joking. (Or may I?)",
+)
+
+_LONG = (
+    "I should explain why I ask. For six years I have kept the notebook of our allotment association, which is "
+    "not a grand office: who has the key, whose turn it is at the pump, how many chairs came back. Last spring "
+    "the notebook fell into the pond. Since then forty families have agreed on nothing, and I have learnt more "
+    "about databases than I ever wished to. I would like to meet people who have lost a notebook as well. "
+)
+LONG_COMMENT = (_LONG * 6)[:1999].rstrip().ljust(1999, ".") + "!"
+"""As long as a comment may be."""
+
+APPROVED_NOTES = ("Welcome!", "Speaker's guest.", "Waited long enough.", "Helps at the door on the second day.", "")
+DECLINED_NOTES = (
+    "We keep this one for members; do come to the next.",
+    "Asked three times for places for resale.",
+    "Not enough room for five people together, sorry.",
+    "",
+)
+REMOVED = "Asked us by phone to be taken off the list."
+BANNED = "Shouted at the door team, twice."
+BANNED_APPLICANT = "Was banned from the last gathering for the same reason."
+
+GOALS = (
+    "Find two people to test an offline map with.",
+    "Learn how others hand over volunteer work.",
+    "Hire a boat builder, or become one.",
+    "Listen. Say little.",
+    "Meet other librarians.",
+    "Get our repair café through its first winter.",
+    "Compare notes on queues, gates and patience.",
+    "Find a home for forty metres of neon.",
+)
+LOOKING_FOR = (
+    "A co-founder who likes paperwork",
+    "Somebody to share a workshop with",
+    "Speakers for a small sea school",
+    "A second-hand badge printer",
+    "Funding for a tactile map",
+    "Company for a walk at low tide",
+    "Nothing in particular, surprise me",
+    "A mentor in accessibility",
+)
+INTERESTS = ("accessibility", "archives", "boats", "energy", "food", "maps", "music", "queues", "repair", "typography")
+LANGUAGES = ("en", "pt", "fr", "tr", "ar", "ja", "sw", "pl", "es", "hi")

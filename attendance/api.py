@@ -90,11 +90,16 @@ class Room(generics.ListAPIView):
         event = Event.objects.with_standing(self.request.user).filter(pk=event_id).first()
         if event is None or not (event.my_attendee_id or event.my_role in STAFF):
             raise NotFound
-        seen = Q(status=Attendee.Status.ACTIVE) if event.my_role in STAFF else Attendee.objects.seen_by(event.my_attendee_id)
+        if event.my_role in STAFF:
+            seen = Q(status=Attendee.Status.ACTIVE)
+        else:
+            seen = Attendee.objects.seen_by(event.my_attendee_id)
         rows = Attendee.objects.filter(event_id=event_id).search(search)
         if updated_since:
-            rows = rows.changed_since(updated_since).annotate(seen=_flag(seen))
-        else:
+            rows = rows.changed_since(updated_since)
+        if updated_since and not search:
+            rows = rows.annotate(seen=_flag(seen))
+        else:  # a search that found tombstones would tell by name who hides
             rows = rows.filter(seen).annotate(seen=Value(True))
         return rows.annotate(is_me=_flag(Q(pk=event.my_attendee_id))).values(
             "pk", "seen", "is_me", "updated_at", *FIELDS, *(f"user_profile__{name}" for name in PROFILE_FIELDS)
@@ -165,10 +170,8 @@ class Me(APIView):
         attendee = my_attendee(request, event_id)
         serializer = MySerializer(attendee, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        attendee = operations.update_own(
-            attendee_id=attendee.pk, actor=request.user, changes=serializer.validated_data
-        )
-        return Response(MySerializer(attendee).data)
+        operations.update_own(attendee_id=attendee.pk, actor=request.user, changes=serializer.validated_data)
+        return self.get(request, event_id)  # as it is now: updated_at is the database's
 
 
 class Ticket(APIView):

@@ -26,9 +26,25 @@ class JSONParser(parsers.BaseParser):
         if b"\\u0000" in body:
             raise ParseError(_("JSON parse error: the null character is not allowed."))
         try:
-            return orjson.loads(body)
+            return _bounded(orjson.loads(body))
         except orjson.JSONDecodeError as error:
             raise ParseError(_("JSON parse error: %(reason)s") % {"reason": error}) from error
+
+
+DEEPEST = 100
+"""Levels that a body may be nested. Beyond some more, nothing could be stored or sent back."""
+
+
+def _bounded(value, level=0):
+    """Refuses what could be read but never answered: PostgreSQL gives 1e30 back as an integer of any size."""
+    if level > DEEPEST:
+        raise ParseError(_("JSON parse error: nested too deeply."))
+    if isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            _bounded(one, level + 1)
+    elif isinstance(value, float) and abs(value) >= 2**63:
+        raise ParseError(_("JSON parse error: a number is too large."))
+    return value
 
 
 class JSONRenderer(renderers.BaseRenderer):

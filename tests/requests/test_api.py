@@ -217,7 +217,6 @@ def test_send_to_an_event_that_is_not_there(db, as_person, event_id):
     [
         ({"plus_ones": -1}, "min_value", "plus_ones"),
         ({"plus_ones": 32768}, "max_value", "plus_ones"),
-        ({"plus_ones": 10**30}, "invalid", "plus_ones"),
         ({"plus_ones": 2**63}, "max_value", "plus_ones"),
         ({"plus_ones": "many"}, "invalid", "plus_ones"),
         ({"plus_ones": 1.5}, "invalid", "plus_ones"),
@@ -256,6 +255,9 @@ def test_send_with_bad_values(event, as_person, body, code, attr):
         b"{",
         b"nonsense",
         b"[" * 100_000,
+        b"[" * 200 + b"]" * 200,
+        b'{"plus_ones": 1000000000000000000000000000000}',
+        b'{"plus_ones": -1e30}',
         b'{"comments": "a", "comments": "\\u0000"}',
     ],
 )

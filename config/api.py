@@ -15,8 +15,6 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import conditional_page
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_standardized_errors.handler import ExceptionHandler
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
@@ -100,9 +98,24 @@ class KeysetPagination(pagination.CursorPagination):
             headers={"Turnout-As-Of": self.as_of.isoformat().replace("+00:00", "Z")},
         )
 
+    def get_schema_operation_parameters(self, view):
+        cursor, page_size = super().get_schema_operation_parameters(view)
+        cursor["description"] = str(_("Where the page starts: follow next and previous, and make none up."))
+        page_size["description"] = str(_("How many there are on a page, at most."))
+        page_size["schema"] |= {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        return [cursor, page_size]
+
+    def get_paginated_response_schema(self, schema):
+        page = super().get_paginated_response_schema(schema)
+        page["required"] = ["next", "previous", "results"]
+        for name in ("next", "previous"):
+            del page["properties"][name]["example"]
+        return page
+
 
 def with_etag(view):
     """ETag and 304 for a big read: a phone that has it downloads nothing."""
+    view.has_etag = True
     return method_decorator(conditional_page, name="dispatch")(view)
 
 
@@ -223,13 +236,8 @@ def idempotent(method):
             )
         return response
 
-    return extend_schema(
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="Makes a retry safe."
-            )
-        ]
-    )(handle)
+    handle.takes_idempotency_key = True
+    return handle
 
 
 def _keys():

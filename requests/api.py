@@ -1,5 +1,7 @@
 """Join requests and invitations: views parse, call one operation and answer."""
 
+from uuid import UUID
+
 import django_filters
 from django.db.models import Q
 from django.shortcuts import get_object_or_404
@@ -9,8 +11,10 @@ from rest_framework import generics, serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from attendance import operations as attendance
 from config.api import RateLimit, idempotent
 from config.errors import NotAllowed, NotFound
+from config.openapi import refuses
 from events.models import Event, Membership
 from events.models.people import Role
 
@@ -48,9 +52,9 @@ class JoinRequestSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
-    def get_attendee_id(self, request) -> str | None:
+    def get_attendee_id(self, request) -> UUID | None:
         attendee = getattr(request, "attendee", None)
-        return str(attendee.pk) if attendee and attendee.is_active else None
+        return attendee.pk if attendee and attendee.is_active else None
 
 
 class NewJoinRequest(serializers.Serializer):
@@ -102,6 +106,7 @@ class SendJoinRequest(APIView):
         responses={201: JoinRequestSerializer, 200: OpenApiResponse(JoinRequestSerializer, "The one there was.")},
         tags=["join requests"],
     )
+    @refuses(attendance.EventClosed, join_requests.Banned, join_requests.TooManyPlusOnes, attendance.AlreadyAttending)
     def post(self, request, event_id):
         new = NewJoinRequest(data=request.data)
         new.is_valid(raise_exception=True)
@@ -137,6 +142,15 @@ class JoinRequestDetail(APIView):
         return Response(shown(request_id, request.user))
 
     @extend_schema(summary="Decide, cancel or correct", request=Decision, responses=JoinRequestSerializer)
+    @refuses(
+        NotAllowed,
+        attendance.EventClosed,
+        attendance.EventFull,
+        join_requests.Banned,
+        join_requests.IllegalMove,
+        join_requests.PlusOnesFixed,
+        join_requests.TooManyPlusOnes,
+    )
     def patch(self, request, request_id):
         decision = Decision(data=request.data)
         decision.is_valid(raise_exception=True)
@@ -181,10 +195,18 @@ class AcceptInvitation(APIView):
 
     @extend_schema(
         summary="Come in by an invitation link",
+        operation_id="invitations_accept",
         description="200 if you were in already, 201 if the link let you in.",
         request=InvitationToken,
         responses={201: Admitted, 200: Admitted},
         tags=["invitations"],
+    )
+    @refuses(
+        NotFound,
+        invitations.InvitationInvalid,
+        join_requests.Banned,
+        attendance.EventClosed,
+        attendance.EventFull,
     )
     def post(self, request):
         given = InvitationToken(data=request.data)
@@ -229,6 +251,7 @@ class InvitationLinks(generics.ListAPIView):
         request=InvitationLinkSerializer,
         responses={201: InvitationLinkSerializer},
     )
+    @refuses(NotAllowed)
     @idempotent
     def post(self, request, event_id):
         event = self.event()
@@ -244,8 +267,13 @@ class InvitationLinks(generics.ListAPIView):
 
 class RevokeInvitation(APIView):
     @extend_schema(
-        summary="Revoke an invitation link", request=None, responses=InvitationLinkSerializer, tags=["invitations"]
+        summary="Revoke an invitation link",
+        operation_id="invitation_links_revoke",
+        request=None,
+        responses=InvitationLinkSerializer,
+        tags=["invitations"],
     )
+    @refuses(NotAllowed)
     def post(self, request, link_id):
         link = InvitationLink.objects.of_staff(request.user, Role.LOOK).filter(pk=link_id).first()
         if link is None:

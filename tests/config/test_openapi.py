@@ -1,0 +1,207 @@
+"""The OpenAPI document, held to what a real server answers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from attendance.models import Attendee
+from config import openapi
+from events.models import Event
+from events.sign_in import access_token
+from requests.models import InvitationLink
+from requests.operations import join_requests
+from tests.factories import (
+    AttendeeFactory,
+    EventFactory,
+    InvitationLinkFactory,
+    JoinRequestFactory,
+    UserProfileFactory,
+    member,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("openapi") / "openapi.json"
+    call_command("spectacular", format="openapi-json", file=str(path), validate=True, fail_on_warn=True)
+    return path
+
+
+@pytest.fixture
+def serve(transactional_db, tmp_path):
+    """``serve(**environment)``: the address of a web process of its own, on the test's database."""
+    processes = []
+
+    def start(**environment):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
+        environment = os.environ | {"DATABASE_URL": database.geturl(), "DATA_DIR": str(tmp_path)} | environment
+        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4"]
+        with open(tmp_path / "server.log", "wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        processes.append(process)
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            try:
+                if httpx.get(f"{address}/healthz").status_code == 200:
+                    return address
+            except httpx.TransportError:
+                time.sleep(0.1)
+        raise AssertionError((tmp_path / "server.log").read_text())
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+# -- The document -------------------------------------------------------------------------------
+
+
+def test_document_is_valid_and_made_without_a_warning(document):
+    operations = [
+        operation
+        for path in json.loads(document.read_text())["paths"].values()
+        for operation in path.values()
+    ]
+    assert [one["operationId"] for one in operations if not one.get("summary") or len(one["tags"]) != 1] == []
+
+
+def test_document_has_one_shape_for_every_refusal(document):
+    shape = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    others = [
+        (name, method, status)
+        for name, path in json.loads(document.read_text())["paths"].items()
+        for method, operation in path.items()
+        for status, answer in operation["responses"].items()
+        if status >= "4" and answer["content"] != shape
+    ]
+    assert others == []
+
+
+def test_document_names_every_code_that_has_a_place_in_the_api(document):
+    """A code that a call lists is on the page of all codes, with that status."""
+    listed = {
+        (code, int(status))
+        for path in json.loads(document.read_text())["paths"].values()
+        for operation in path.values()
+        for status, answer in operation["responses"].items()
+        for code in answer.get("x-codes", ())
+    }
+    assert listed - {(code, status) for code, status, _sentence in openapi.error_codes()} == set()
+
+
+def test_document_is_served(client):
+    answer = client.get("/api/v1/schema/")
+    assert answer.status_code == 200
+    assert b"events_join_requests_create" in answer.content
+
+
+def test_error_page_is_up_to_date():
+    """To write it anew: manage.py shell -c "from config.openapi import *; write_error_page()"."""
+    assert openapi.ERROR_PAGE.read_text() == openapi.error_page()
+
+
+# -- Strange requests ----------------------------------------------------------------------------
+
+HOOKS = '''
+import json
+import os
+
+import schemathesis
+
+REAL = json.loads(os.environ["REAL"])
+DOCUMENT = json.load(open(os.environ["DOCUMENT"]))
+
+
+@schemathesis.hook
+def map_path_parameters(context, path_parameters):
+    """Half of the ids are real ones: nobody guesses a UUID."""
+    for name, values in REAL.items():
+        given = (path_parameters or {}).get(name)
+        if given is not None and (mark := sum(str(given).encode(errors="replace"))) % 2:
+            path_parameters[name] = values[mark // 2 % len(values)]
+    return path_parameters
+
+
+@schemathesis.check
+def code_is_documented(context, response, case):
+    """Codes of fields are many; those of refusals are listed for each call."""
+    answers = DOCUMENT["paths"][case.operation.path].get(case.method.lower(), {}).get("responses", {})
+    answer = answers.get(str(response.status_code), {})
+    if "x-codes" not in answer or response.headers["content-type"] != ["application/json"]:
+        return  # other checks have something to say about that
+    refusal = json.loads(response.content)
+    if refusal["type"] != "validation_error":
+        for error in refusal["errors"]:
+            assert error["code"] in answer["x-codes"], error["code"]
+'''
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "code_is_documented",
+]
+SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "12")
+
+
+def fuzz(folder, document, address, name, token, real) -> subprocess.Popen:
+    """schemathesis as a program of its own: our app `requests` shadows the library that it needs."""
+    place = folder / name
+    place.mkdir()
+    (place / "hooks.py").write_text(HOOKS)
+    command = [Path(sys.executable).with_name("schemathesis"), "run", document, "--url", address]
+    command += ["--checks", ",".join(CHECKS), "--seed", SEED, "--max-examples", EXAMPLES, "--no-color"]
+    command += ["--phases", "examples,coverage,fuzzing", "--continue-on-failure", "--generation-database", "none"]
+    command += ["--suppress-health-check", "all", "--request-timeout", "30", "--warnings", "off"]
+    if token:
+        # Whoever erases themselves is nobody for the rest of the run.
+        command += ["--header", f"Authorization: Bearer {token}", "--exclude-operation-id", "me_destroy"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"SCHEMATHESIS_HOOKS": "hooks", "REAL": json.dumps(real), "DOCUMENT": str(document)}
+    with open(place / "report.txt", "wb") as report:
+        return subprocess.Popen(command, cwd=place, env=environment, stdout=report, stderr=report)
+
+
+def test_strange_requests_get_only_documented_answers(serve, document, tmp_path):
+    """As an attendee, an organiser and a stranger. Without Redis, so that no rate limit hides an answer."""
+    event, other = EventFactory(), EventFactory()
+    attendee = AttendeeFactory(event=event).user_profile
+    organizer = member(event.organization, "organizer")
+    real = {
+        "event_id": [event.pk, other.pk],
+        "attendee_id": [str(AttendeeFactory(event=event).pk)],
+        "request_id": [
+            str(JoinRequestFactory(event=other, user_profile=attendee).pk),
+            str(JoinRequestFactory(event=event).pk),
+        ],
+        "link_id": [str(InvitationLinkFactory(event=event).pk)],
+    }
+    address = serve(REDIS_URL="redis://127.0.0.1:1/0")
+    people = {"attendee": access_token(attendee), "organizer": access_token(organizer), "stranger": None}
+    runs = {name: fuzz(tmp_path, document, address, name, token, real) for name, token in people.items()}
+    for name, run in runs.items():
+        assert run.wait(timeout=int(os.environ.get("SCHEMATHESIS_TIMEOUT", "240"))) == 0, (
+            tmp_path / name / "report.txt"
+        ).read_text()

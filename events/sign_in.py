@@ -211,9 +211,7 @@ class ProviderKeys:
             log.error("identity_provider.unreachable", reason=repr(error))
             return
         self.keys = {
-            key.key_id: key
-            for key in keys
-            if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
+            key.key_id: key for key in keys if key.key_type in ("RSA", "EC") and key.public_key_use in (None, "sig")
         }
         self.read_at = time.monotonic()
 

@@ -261,7 +261,7 @@ class ConfirmEmail(Public):
         responses={204: None},
         tags=["accounts"],
     )
-    @refuses(accounts.LinkInvalid, accounts.EmailTaken)
+    @refuses(accounts.CodeInvalid, accounts.EmailTaken)
     def post(self, request):
         accounts.confirm_email(code=self.read(request)["token"])
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -309,7 +309,7 @@ class ResetPassword(Public):
         responses={204: None},
         tags=["accounts"],
     )
-    @refuses(accounts.LinkInvalid, accounts.PasswordTooWeak)
+    @refuses(accounts.CodeInvalid, accounts.PasswordTooWeak)
     def post(self, request):
         data = self.read(request)
         accounts.reset_password(code=data["token"], password=data["password"])

@@ -21,8 +21,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.utils.crypto import constant_time_compare, salted_hmac
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 from rest_framework_simplejwt.exceptions import TokenError
 
@@ -38,7 +37,7 @@ class WrongCredentials(DomainError):
 
     code = "wrong_credentials"
     status = 401
-    message = gettext_lazy("The e-mail address or the password is wrong, or the address was never confirmed.")
+    message = _("The e-mail address or the password is wrong, or the address was never confirmed.")
 
 
 class SignInLocked(DomainError):
@@ -46,7 +45,7 @@ class SignInLocked(DomainError):
 
     code = "sign_in_locked"
     status = 429
-    message = gettext_lazy("Too many failed attempts to sign in. Try again later.")
+    message = _("Too many failed attempts to sign in. Try again later.")
 
     def __init__(self):
         super().__init__()
@@ -58,45 +57,45 @@ class AccountClosed(DomainError):
 
     code = "account_closed"
     status = 401
-    message = gettext_lazy("This account is closed.")
+    message = _("This account is closed.")
 
 
 class EmailTaken(DomainError):
     code = "email_taken"
-    message = gettext_lazy("Somebody has this e-mail address already.")
+    message = _("Somebody has this e-mail address already.")
     constraints = ("events_userprofile_email_unique",)
 
 
 class PasswordTooWeak(DomainError):
     code = "password_too_weak"
     status = 400
-    message = gettext_lazy("{reasons}")
+    message = _("{reasons}")
 
 
-class LinkInvalid(DomainError):
+class CodeInvalid(DomainError):
     """Made up, too old, or used: what it would change was changed since."""
 
-    code = "link_invalid"
+    code = "code_invalid"
     status = 400
-    message = gettext_lazy("This code is not valid any more. Ask for a new one.")
+    message = _("This code is not valid any more. Ask for a new one.")
 
 
 class RefreshTokenInvalid(DomainError):
     code = "token_not_valid"
     status = 401
-    message = gettext_lazy("The token is invalid or expired. Sign in again.")
+    message = _("The token is invalid or expired. Sign in again.")
 
 
 class PhotoInvalid(DomainError):
     code = "photo_invalid"
     status = 400
-    message = gettext_lazy("This is no picture that we can read. Send a JPEG, PNG or WebP of a reasonable size.")
+    message = _("This is no picture that we can read. Send a JPEG, PNG or WebP of a reasonable size.")
 
 
 class PhotoTooLarge(DomainError):
     code = "too_large"
     status = 413
-    message = gettext_lazy("The photo is larger than {limit} MB.")
+    message = _("The photo is larger than {limit} MB.")
 
 
 def lock_account(person_id) -> UserProfile:
@@ -252,16 +251,16 @@ def _state(person) -> str:
 
 
 def _redeem(purpose, code):
-    """``(person, email)`` of a valid code, the person locked. Raises LinkInvalid, Busy."""
+    """``(person, email)`` of a valid code, the person locked. Raises CodeInvalid, Busy."""
     try:
         pk, email, state = signing.loads(
             code, salt=f"events.accounts.{purpose}", max_age=settings.PASSWORD_RESET_TIMEOUT
         )
     except signing.BadSignature as error:
-        raise LinkInvalid from error
+        raise CodeInvalid from error
     person = UserProfile.objects.active().select_for_update(no_key=True).filter(pk=pk).first()
     if person is None or not constant_time_compare(state, _state(person)):
-        raise LinkInvalid
+        raise CodeInvalid
     return person, email
 
 
@@ -304,7 +303,7 @@ def sign_up(*, email, password, first_name, last_name):
 def confirm_email(*, code):
     """The address is the person's: the one they signed up with, or the one they changed to.
 
-    Locks the person. Raises LinkInvalid, EmailTaken.
+    Locks the person. Raises CodeInvalid, EmailTaken.
     """
     person, email = _redeem("confirm", code)
     before = person.email if person.email_verified else None
@@ -333,7 +332,7 @@ def ask_for_reset(*, email):
 def reset_password(*, code, password):
     """A new password; the code from the mailbox also proves the address. Other devices are signed out.
 
-    Locks the person. Raises LinkInvalid, PasswordTooWeak.
+    Locks the person. Raises CodeInvalid, PasswordTooWeak.
     """
     person, _email = _redeem("reset", code)
     _check_password(password, person)

@@ -50,12 +50,8 @@ def export(*, actor) -> dict:
     return {
         "exported_at": timezone.now(),
         "profile": {name: getattr(person, name) for name in (*PROFILE_FIELDS, "created_at", "last_login")},
-        "profile_history": list(
-            person.history.order_by("history_date").values("history_date", *PROFILE_FIELDS)
-        ),
-        "memberships": list(
-            person.memberships.order_by("pk").values("organization__name", "role", "created_at")
-        ),
+        "profile_history": list(person.history.order_by("history_date").values("history_date", *PROFILE_FIELDS)),
+        "memberships": list(person.memberships.order_by("pk").values("organization__name", "role", "created_at")),
         "sign_ins": list(
             AccessLog.objects.filter(username__in=_addresses(person))
             .order_by("attempt_time")

@@ -51,7 +51,8 @@ def everything_about(person):
     words = ["ada@example.org", "Ada", "Lovelace", "4155550123", person.owner_id]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
         )
         for (table,) in cursor.fetchall():
             for word in words:
@@ -196,9 +197,7 @@ def test_address_is_taken_once_by_two_at_a_time(mailoutbox):
     def join(number):
         try:
             together.wait()
-            accounts.sign_up(
-                email="ada@example.org", password="correct horse 7", first_name=str(number), last_name=""
-            )
+            accounts.sign_up(email="ada@example.org", password="correct horse 7", first_name=str(number), last_name="")
         finally:
             connection.close()
 
@@ -225,7 +224,9 @@ def test_photo_files_come_and_go_with_the_commit(person):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["https://pictures.example.org/photos/1.jpg", "/media/photos/../secret", "/static/x.jpg"])
+@pytest.mark.parametrize(
+    "url", ["https://pictures.example.org/photos/1.jpg", "/media/photos/../secret", "/static/x.jpg"]
+)
 @pytest.mark.django_db(transaction=True)
 def test_photo_that_is_not_ours_is_left(person, url):
     secret = Path(default_storage.save("secret", SimpleUploadedFile("secret", b"x")))

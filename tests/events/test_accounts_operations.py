@@ -16,7 +16,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from config import privacy as registry
-from config.errors import DomainError
+from config.errors import NotAllowed
 from events import sign_in
 from events.models import IdempotencyKey, Membership, UserProfile
 from events.operations import accounts, privacy
@@ -120,18 +120,15 @@ def test_apps_take_part_with_the_fresh_owner_id(person, registered):
 
 
 def test_app_that_refuses_undoes_everything(person, registered):
-    class StillNeeded(DomainError):
-        pass
-
     def refuse(one):
-        raise StillNeeded
+        raise NotAllowed
 
     registered("willing", erase=lambda one: Membership.objects.all().delete())
     registered("unwilling", erase=refuse)
     organization = OrganizationFactory()
     Membership.objects.create(organization=organization, user_profile=person, role="door")
     before = UserProfile.objects.values().get(pk=person.pk)
-    with pytest.raises(StillNeeded):
+    with pytest.raises(NotAllowed):
         privacy.erase(person_id=person.pk, actor=person)
     assert UserProfile.objects.values().get(pk=person.pk) == before
     assert person.memberships.count() == 1

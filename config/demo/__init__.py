@@ -69,7 +69,7 @@ def summary(demo: Demo) -> list[str]:
             places = f"{taken} places"
             pending = JoinRequest.objects.pending().filter(event=event).count()
             day = f"{event.starts_at.astimezone(event.zone):%a %d %b %H:%M}"
-            lines.append(f"  {day}  {event.title:34.34} {event.status:10} {places + ' places':18} {pending} pending")
+            lines.append(f"  {day}  {event.title:34.34} {event.status:10} {places:18} {pending} pending")
     lines.append(
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in {Event.objects.count()} events."

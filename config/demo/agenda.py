@@ -217,17 +217,25 @@ def _window(schedule):
 
 def _import(demo, event):
     schedule, owner = _schedule(demo), demo.login(event, "owner")
-    new = not event.sessions.exists()
+    another = not event.sessions.filter(external_id__in=[one.external_id for one in schedule.sessions]).exists()
+    if another:
+        told = {"title": schedule.title[:300], "description": schedule.description, "venue": schedule.venue[:300]}
+        _change(event, told, owner)
     schedules.import_schedule(organization=event.organization, schedule=schedule, actor=owner, event_id=event.pk)
     event = Event.objects.select_related("organization").get(pk=event.pk)
-    window = _window(schedule)
-    if (event.starts_at, event.ends_at) != window:
-        event.starts_at, event.ends_at = window
-        event._history_user, event._change_reason = owner, schedules.IMPORTED
-        event.save(update_fields=["starts_at", "ends_at"])
-    if new:
+    _change(event, dict(zip(("starts_at", "ends_at"), _window(schedule), strict=True)), owner)
+    if another:
         _limit_sessions(event, owner)
     return event
+
+
+def _change(event, values, actor):
+    changed = [name for name, value in values.items() if getattr(event, name) != value]
+    if changed:
+        for name in changed:
+            setattr(event, name, values[name])
+        event._history_user, event._change_reason = actor, schedules.IMPORTED
+        event.save(update_fields=changed)
 
 
 def _limit_sessions(event, actor):

@@ -294,6 +294,7 @@ def test_command_ends_with_a_summary(db, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 21
     assert lines[0] == "Harbour Collective (demo)"
+    assert "Lighthouse Supper Club             published  30 of 30 places    14 pending" in lines[5]
     assert lines[-1] == (
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in 18 events."
@@ -324,7 +325,7 @@ def test_command_exchanges_the_schedule_and_then_keeps_it(made, tmp_path, capsys
     for options in ({"schedule": path}, {"schedule": path}, {}):
         call_command("demo_data", **options)
         conference = event("demo:now")
-        assert conference.title == "Small Conf"
+        assert (conference.title, conference.description, conference.venue) == ("Small Conf", "", "")
         assert [one.title for one in conference.sessions.all()] == ["Only"]
         assert conference.ends_at - conference.starts_at == timedelta(days=1)
         assert conference.attendees.count() == attendees

@@ -23,7 +23,9 @@ CLOTHES = ("#22577a", "#c44536", "#2d6a4f", "#f2b134", "#5e548e", "#e8e4dc", "#3
 
 def ensure() -> list[str]:
     """Their addresses; draws those that are not in the storage."""
-    names = [f"photos/demo-{number:02}.webp" for number in range(1, COUNT + 1)]
+    # Several people share one: in a folder of their own they are not a person's upload, which is
+    # deleted when that person changes their photo or is erased.
+    names = [f"photos/demo/{number:02}.webp" for number in range(1, COUNT + 1)]
     for number, name in enumerate(names):
         if not default_storage.exists(name):
             default_storage.save(name, ContentFile(draw(number)))

@@ -22,6 +22,7 @@ from config import demo, integrity
 from config.demo import agenda, clock, photos
 from config.demo.people import PASSWORD
 from events.models import Event, Membership, Organization, Session, UserProfile
+from events.operations import accounts
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests
 
@@ -171,20 +172,26 @@ class TestWhatThereIs:
     def test_photos_and_people_without(self):
         guests = UserProfile.objects.filter(owner_id__startswith="demo|guest-")
         addresses = set(guests.exclude(photo_url="").values_list("photo_url", flat=True))
-        assert addresses == {f"/media/photos/demo-{number:02}.webp" for number in range(1, 41)}
+        assert addresses == {f"/media/photos/demo/{number:02}.webp" for number in range(1, 41)}
         assert guests.filter(photo_url="").exists()
 
 
 def test_photos_are_pictures_of_a_few_kilobytes():
     photos.ensure()
-    assert photos.ensure() == [f"/media/photos/demo-{number:02}.webp" for number in range(1, 41)]
-    _folders, files = default_storage.listdir("photos")
+    assert photos.ensure() == [f"/media/photos/demo/{number:02}.webp" for number in range(1, 41)]
+    _folders, files = default_storage.listdir("photos/demo")
     assert len(files) == 40
     for name in files:
-        with default_storage.open(f"photos/{name}") as file:
+        with default_storage.open(f"photos/demo/{name}") as file:
             data = file.read()
         assert len(data) < 10_000
         assert Image.open(io.BytesIO(data)).size == (256, 256)
+
+
+def test_photos_outlive_the_people_who_share_them(db):
+    first = photos.ensure()[0]
+    accounts.forget_photo(UserProfile(photo_url=first))
+    assert default_storage.exists("photos/demo/01.webp")
 
 
 # -- time ----------------------------------------------------------------------------------------

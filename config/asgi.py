@@ -2,7 +2,9 @@
 
 import os
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from granian.utils.proxies import wrap_asgi_with_proxy_headers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+application = wrap_asgi_with_proxy_headers(get_asgi_application(), settings.TRUSTED_PROXIES)

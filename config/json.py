@@ -2,6 +2,7 @@
 
 import orjson
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework import negotiation, parsers, renderers
 from rest_framework.exceptions import APIException, ParseError
@@ -62,6 +63,8 @@ def _plain(value):
     """What orjson doesn't know: lazy translations, decimals, DRF's own containers."""
     if isinstance(value, dict):
         return dict(value)
+    if isinstance(value, Promise):  # it has __iter__ as well, and would become a list of letters
+        return str(value)
     if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__iter__") and not isinstance(value, str):
         return list(value)
     return str(value)

@@ -1,6 +1,7 @@
 """Join requests and invitations as a phone sees them."""
 
 import base64
+import json
 import uuid
 from urllib.parse import urlencode
 
@@ -232,8 +233,6 @@ def test_send_to_an_event_that_is_not_there(db, as_person, event_id):
     ],
 )
 def test_send_with_bad_values(event, as_person, body, code, attr):
-    import json
-
     response = as_person(UserProfileFactory()).post(
         send_url(event), data=json.dumps(body), content_type="application/json"
     )

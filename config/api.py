@@ -24,7 +24,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from config.errors import DomainError, reference, translate
+from config.errors import WENT_WRONG, DomainError, reference, translate
 from config.json import JSONRenderer
 
 log = structlog.get_logger(__name__)
@@ -50,9 +50,7 @@ class ApiExceptionHandler(ExceptionHandler):
         if isinstance(exc, APIException):
             return exc
         log.error("api.unexpected_error", exc_info=exc)
-        return APIException(
-            detail=_("Something went wrong on our side. Reference: {}").format(reference()), code="error"
-        )
+        return APIException(detail=str(WENT_WRONG).format(reference()), code="error")
 
     def should_not_handle(self, exc):
         return False

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, OperationalError, transaction
-from django.http import Http404
+from django.http import Http404, JsonResponse
 from django.utils.translation import gettext_lazy as _
+from django.views import defaults
 
 log = structlog.get_logger(__name__)
 
@@ -168,6 +169,9 @@ def lock_with_event(model, pk):
     return event, lock(model.objects, pk=pk)
 
 
+WENT_WRONG = _("Something went wrong on our side. Reference: {}")
+
+
 def reference() -> str:
     """The request's id, which the log carries too: what a person quotes when something broke."""
     return structlog.contextvars.get_contextvars().get("request_id", "-")
@@ -196,8 +200,29 @@ class DatabaseUnavailableMiddleware:
         return answer
 
 
+def refusal(request, code, status, detail, *, kind="client_error"):
+    """The API's shape of refusal, where no view of it was reached; None for pages."""
+    if not request.path_info.startswith("/api/"):
+        return None
+    return JsonResponse({"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}, status=status)
+
+
+def page_missing(request, exception):
+    """handler404: no such address."""
+    return refusal(request, NotFound.code, 404, str(NotFound.message)) or defaults.page_not_found(request, exception)
+
+
+def page_refused(request, exception):
+    """handler400: a request that makes no sense, whatever it was for."""
+    return refusal(request, "parse_error", 400, str(_("Malformed request."))) or defaults.bad_request(
+        request, exception
+    )
+
+
 def page_failed(request):
     """handler500: says that it is our fault, and the reference that the log has too."""
     from django.shortcuts import render
 
-    return render(request, "500.html", {"reference": reference()}, status=500)
+    words = str(WENT_WRONG).format(reference())
+    answer = refusal(request, "error", 500, words, kind="server_error")
+    return answer or render(request, "500.html", {"reference": reference()}, status=500)

@@ -9,6 +9,7 @@ the server answers.
 from collections import defaultdict
 
 from django.conf import settings
+from django.urls import get_resolver
 from django.utils.encoding import force_str
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.openapi import AutoSchema as SpectacularSchema
@@ -16,7 +17,6 @@ from rest_framework import exceptions, serializers
 
 from .errors import Busy, ConstraintViolated, DomainError, NotFound, Unavailable
 from .json import TooLarge
-
 
 TYPES = [(name, name) for name in ("validation_error", "client_error", "server_error")]
 
@@ -124,7 +124,7 @@ class AutoSchema(SpectacularSchema):
         for status, codes in self._codes(operation).items():
             words = [force_str(WORDS.get(status, ""))]
             if status == "400":
-                words.append(force_str(_("Besides these, the codes of fields: required, invalid, max_length and so on.")))
+                words.append(force_str(_("Codes of fields, like required or max_length, come besides.")))
             answer = self._get_response_for_code(Refusal, status, media_types=["application/json"])
             answer["description"] = " ".join(words) + f" ({', '.join(sorted(codes))})" * bool(codes)
             answer["x-codes"] = sorted(codes)
@@ -176,7 +176,7 @@ OF_REST_FRAMEWORK = (
     TooLarge,
 )
 ELSEWHERE = {
-    ("bad_authorization_header", 401): _("Authorization header must contain two space-delimited values"),
+    ("bad_authorization_header", 401): _("Authorization is the word Bearer and a token."),
     ("identity_provider_unreachable", 503): _(
         "Your sign-in can't be checked right now: the identity provider doesn't answer."
     ),
@@ -186,20 +186,20 @@ ELSEWHERE = {
 
 def error_codes() -> list[tuple[str, int, str]]:
     """``(code, status, sentence)`` of everything that the site refuses with, apart from fields."""
-    found = {}
+    get_resolver().url_patterns  # noqa: B018 - all operations are loaded then
+    found = defaultdict(set)
 
     def walk(cls):
-        if cls is not DomainError:
-            found.setdefault((cls.code, cls.status), force_str(cls.message))
         for one in cls.__subclasses__():
+            found[one.code, one.status].add(force_str(one.message))
             walk(one)
 
     walk(DomainError)
     for one in OF_REST_FRAMEWORK:
-        found.setdefault((one.default_code, one.status_code), force_str(one.default_detail))
+        found[one.default_code, one.status_code].add(force_str(one.default_detail))
     for key, sentence in ELSEWHERE.items():
-        found.setdefault(key, force_str(sentence))
-    return sorted((code, status, sentence) for (code, status), sentence in found.items())
+        found[key].add(force_str(sentence))
+    return sorted((code, status, " / ".join(sorted(sentences))) for (code, status), sentences in found.items())
 
 
 def error_table() -> str:

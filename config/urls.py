@@ -21,7 +21,10 @@ api = [
         "docs/",
         csp_replace(settings.CSP_LOOSE)(
             SpectacularSwaggerView.as_view(
-                url_name="api:schema", permission_classes=[IsPublic], authentication_classes=[]
+                url_name="api:schema",
+                permission_classes=[IsPublic],
+                authentication_classes=[],
+                http_method_names=["get", "head"],
             )
         ),
         name="docs",
@@ -38,4 +41,6 @@ urlpatterns = [
     # Photos and the like. In production the web server in front may answer these (docs/deploying.md).
     re_path(r"^media/(?P<path>.+)$", serve, {"document_root": settings.MEDIA_ROOT}, name="media"),
 ]
+handler400 = "config.errors.page_refused"
+handler404 = "config.errors.page_missing"
 handler500 = "config.errors.page_failed"

@@ -87,6 +87,9 @@ def access_token(person) -> str:
     return str(token)
 
 
+BAD_HEADER = "bad_authorization_header"
+
+
 class TokenAuthentication(JWTStatelessUserAuthentication):
     """The person that a token names; for our own tokens, without asking the database.
 
@@ -94,6 +97,12 @@ class TokenAuthentication(JWTStatelessUserAuthentication):
     Whether the person may still act is part of the query that loads what they ask for. A token of
     the identity provider names a subject: that costs one query, which asks for all of this.
     """
+
+    def get_raw_token(self, header):
+        try:
+            return super().get_raw_token(header)
+        except AuthenticationFailed as error:
+            raise AuthenticationFailed(_("Authorization is the word Bearer and a token."), BAD_HEADER) from error
 
     def get_validated_token(self, raw_token):
         try:

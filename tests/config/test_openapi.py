@@ -11,21 +11,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from attendance.models import Attendee
 from config import openapi
-from events.models import Event
 from events.sign_in import access_token
-from requests.models import InvitationLink
-from requests.operations import join_requests
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
-    UserProfileFactory,
     member,
 )
 
@@ -77,9 +73,7 @@ def serve(transactional_db, tmp_path):
 
 def test_document_is_valid_and_made_without_a_warning(document):
     operations = [
-        operation
-        for path in json.loads(document.read_text())["paths"].values()
-        for operation in path.values()
+        operation for path in json.loads(document.read_text())["paths"].values() for operation in path.values()
     ]
     assert [one["operationId"] for one in operations if not one.get("summary") or len(one["tags"]) != 1] == []
 
@@ -205,3 +199,60 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
         assert run.wait(timeout=int(os.environ.get("SCHEMATHESIS_TIMEOUT", "240"))) == 0, (
             tmp_path / name / "report.txt"
         ).read_text()
+
+
+# -- Requests that no client should send ----------------------------------------------------------
+
+
+def refusal(answer):
+    """``(status, code)`` of an answer in the one shape."""
+    assert answer.headers["content-type"] == "application/json"
+    content = answer.json()
+    assert set(content) == {"type", "errors"}
+    (error,) = content["errors"]
+    assert set(error) == {"code", "detail", "attr"}
+    return answer.status_code, error["code"]
+
+
+def test_malformed_requests_get_the_one_shape(serve):
+    """What goes wrong before a view is reached, or in the server's own layer."""
+    attendee = AttendeeFactory()
+    headers = {"Authorization": f"Bearer {access_token(attendee.user_profile)}"}
+    place = f"/api/v1/events/{attendee.event_id}/attendees/me/"
+    with httpx.Client(base_url=serve(), headers=headers) as api:
+        as_json = {"Content-Type": "application/json"}
+        for path in (
+            "nothing/",
+            "events/9999999999999999999999/x/",
+            f"events/{'9' * 5000}/",
+            "events/%00/",
+            "events/%FF/",
+        ):
+            assert refusal(api.get(f"/api/v1/{path}")) == (404, "not_found"), path
+        assert refusal(api.get("/api/v1/events/", headers={"Host": "a b"})) == (400, "parse_error")
+        assert refusal(api.get("/api/v1/me/", headers={"Authorization": "Bearer a b"})) == (
+            401,
+            "bad_authorization_header",
+        )
+        for charset in ("rot13", "hex", "undefined", "idna", "utf-16"):
+            strange = {"Content-Type": f"application/json; charset={charset}"}
+            assert api.get("/api/v1/events/?search=x", headers=strange).status_code == 200, charset
+        # Beyond the limit, whether the length is announced or not, and also where nobody reads it.
+        body = b'{"goals": "' + b"x" * settings.BODY_LIMIT + b'"}'
+        assert refusal(api.patch(place, content=body, headers=as_json)) == (413, "too_large")
+        assert refusal(api.patch(place, content=iter([body]), headers=as_json)) == (413, "too_large")
+        assert api.request("DELETE", "/api/v1/me/photo/", content=body * 3, headers=as_json).status_code == 204
+        photo = {"photo": ("me.png", b"x" * (settings.PHOTO_LIMIT + 100_000), "image/png")}
+        assert refusal(api.put("/api/v1/me/photo/", files=photo)) == (413, "too_large")
+        # Within it, chunks are as good as a length.
+        answer = api.patch(place, content=iter([b'{"goals": ', b'"Meet people"}']), headers=as_json)
+        assert (answer.status_code, answer.json()["goals"]) == (200, "Meet people")
+
+
+def test_defects_get_the_one_shape_with_a_reference(client, monkeypatch):
+    """Also where REST framework is not there to catch them."""
+    monkeypatch.setattr("config.json.JSONRenderer.render", lambda *args: 1 / 0)
+    client.raise_request_exception = False
+    answer = client.get("/api/v1/me/")
+    assert (answer.status_code, answer.json()["type"]) == (500, "server_error")
+    assert answer.json()["errors"][0]["code"] == "error"

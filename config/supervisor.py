@@ -30,7 +30,7 @@ MARK = "TURNOUT_DEMO_OF"
 """Environment variable by which the demo's processes are known, children of children too."""
 PASSWORD = "turnout-demo"
 PEOPLE = {
-    "admin": "superuser, sees every organisation",
+    "admin": "superuser of the whole site; the other one is an owner there",
     "owner": "owner",
     "organizer": "organizer",
     "door": "door staff",
@@ -191,8 +191,7 @@ def _announce(port):
         time.sleep(0.2)
     lines = ["", f"Sign in at http://127.0.0.1:{port}/admin/ with the password {PASSWORD}:"]
     for name, role in PEOPLE.items():
-        second = "" if name == "admin" else f"{name}@other.example"
-        lines.append(f"  {name + '@demo.example':25}{second:25}{role}")
+        lines.append(f"  {name + '@demo.example':25}{name + '@other.example':25}{role}")
     lines += [
         "(demo.example and other.example are two organisations.)",
         "",

@@ -7,6 +7,7 @@ import django
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.utils.http import parse_header_parameters
+from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -42,4 +43,5 @@ class Application(WSGIHandler):
 
 
 django.setup(set_prefix=False)
-application = Application()
+# So that REMOTE_ADDR is the person's address, for rate limits and sign-in lock-outs, and HTTPS is known.
+application = wrap_wsgi_with_proxy_headers(Application(), settings.TRUSTED_PROXIES)

@@ -8,13 +8,14 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import generics, serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.api import with_etag
 from config.errors import NotFound
+from config.openapi import refuses
 from events.models import Event
 from events.models.people import Role
 
@@ -123,6 +124,7 @@ def _flag(condition):
     return Case(When(condition, then=True), default=False, output_field=BooleanField())
 
 
+@extend_schema_serializer(component_name="MyPlace")
 class MySerializer(serializers.ModelSerializer):
     """One's own place at an event. Status and plus-ones are shown, not set here."""
 
@@ -188,23 +190,36 @@ class Ticket(APIView):
         )
 
 
-@extend_schema(
-    summary="Your ticket's QR code, as SVG", responses={(200, "image/svg+xml"): OpenApiTypes.BINARY}, tags=["room"]
-)
 class TicketSvg(Ticket):
     kind, content_type = "svg", "image/svg+xml"
 
+    @extend_schema(
+        summary="Your ticket's QR code, as SVG",
+        operation_id="events_attendees_me_ticket_svg",
+        responses={(200, "image/svg+xml"): OpenApiTypes.BINARY},
+        tags=["room"],
+    )
+    def get(self, request, event_id):
+        return super().get(request, event_id)
 
-@extend_schema(
-    summary="Your ticket's QR code, as PNG", responses={(200, "image/png"): OpenApiTypes.BINARY}, tags=["room"]
-)
+
 class TicketPng(Ticket):
     kind, content_type = "png", "image/png"
+
+    @extend_schema(
+        summary="Your ticket's QR code, as PNG",
+        operation_id="events_attendees_me_ticket_png",
+        responses={(200, "image/png"): OpenApiTypes.BINARY},
+        tags=["room"],
+    )
+    def get(self, request, event_id):
+        return super().get(request, event_id)
 
 
 @extend_schema(tags=["room"], request=None, responses={204: None})
 class BlockView(APIView):
     @extend_schema(summary="See an attendee no longer, nor be seen by them", operation_id="events_attendees_block")
+    @refuses(operations.OwnBlock)
     def put(self, request, event_id, attendee_id):
         me = my_attendee(request, event_id)
         get_object_or_404(

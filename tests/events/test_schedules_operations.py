@@ -24,7 +24,7 @@ from events import views
 from events.importers import Problem, RoomItem, Schedule, SessionItem, SpeakerItem, read_schedule
 from events.models import Event, Room, Session, Speaker
 from events.operations import schedules
-from events.operations.schedules import Change, Entry, Gone, ScheduleHasProblems
+from events.operations.schedules import Change, Entry, Gone, ScheduleHasProblems, plan
 
 from .. import factories
 
@@ -445,7 +445,7 @@ def test_referred_to_asks_every_related_table():
 def test_referred_to_finds_rows_of_upper_apps(event):
     other = factories.EventFactory()
     factories.AttendeeFactory(event=event)
-    assert schedules._referred_to(Event, [event, other]) == {event.pk}
+    assert plan._referred_to(Event, [event, other]) == {event.pk}
 
 
 # -- What was written by hand ----------------------------------------------------------------------

@@ -1,176 +1,36 @@
-"""Making an event's agenda out of a public schedule, and following that schedule when it changes.
+"""What an import will write, found by reading only. A dry run stops here.
 
-Preview and doing share one plan: a dry run makes it and reports, the real run also writes it.
 What an organiser set by hand is told from what an import set by the history, where every record
 that an import made carries the reason IMPORTED.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator
-from django.db.models import CharField, Q, Value
-from django.db.models.functions import Cast, Concat
-from django.utils import timezone
-from django.utils.text import slugify
-from django.utils.translation import gettext_lazy as _
+from django.db.models import Q
 from simple_history.models import HistoricalChanges
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
-from config.errors import DomainError, NotFound, lock, operation
-from events.importers import Problem, RoomItem, Schedule, SessionItem
-from events.models import Event, Organization, Room, Session, Speaker
+from config.errors import NotFound
+from events.importers import RoomItem, SessionItem
+from events.models import Event, Room, Session, Speaker
+
+from .report import Change, Entry, Gone, Report
 
 IMPORTED = "Imported schedule"
 """The history's reason for all that an import writes; renaming it makes old imports look hand-made."""
 
 ANOTHER_EDITION = timedelta(days=60)
 SAME_SLOT = timedelta(hours=12)
-BATCH = 500
-"""Rows that one statement writes."""
 
 
-class ScheduleHasProblems(DomainError):
-    """Only where asked to be strict; otherwise bad items are left out and told."""
-
-    code = "schedule_has_problems"
-    status = 422
-    message = _("Nothing was imported, because {count} of the schedule's items can't be used: {items}")
-
-
-# -- The report --------------------------------------------------------------------------------
-
-KINDS = ("event", "room", "speaker", "session")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row that was added. ``external_id`` is the schedule's id of it."""
-
-    kind: str
-    external_id: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Change(Entry):
-    """``fields``: name → (old, new), as stored; a room by its name, speakers as a list of names."""
-
-    fields: dict[str, tuple[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Gone(Entry):
-    """No longer in the schedule: deleted, or, where people hold on to it, ``cancelled``."""
-
-    cancelled: bool
-
-
-@dataclass
-class Report:
-    """What an import did; of a dry run, what it would do. ``event_id`` is None for an event to be."""
-
-    event_id: int | None
-    title: str
-    timezone: str
-    created: bool
-    dry_run: bool
-    added: list[Entry] = field(default_factory=list)
-    changed: list[Change] = field(default_factory=list)
-    unchanged: Counter = field(default_factory=Counter)
-    gone: list[Gone] = field(default_factory=list)
-    left_out: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def of(self, kind: str, entries: Iterable[Entry]) -> list[Entry]:
-        return [one for one in entries if one.kind == kind]
-
-    def table(self) -> list[tuple[str, int, int, int, int]]:
-        """A line a kind: its plural, added, changed, unchanged, gone."""
-        return [
-            (
-                f"{kind}s",
-                len(self.of(kind, self.added)),
-                len(self.of(kind, self.changed)),
-                self.unchanged[kind],
-                len(self.of(kind, self.gone)),
-            )
-            for kind in KINDS[1:]
-        ]
-
-    def described(self) -> list[tuple[Change, list[tuple[str, str, str]]]]:
-        """Each change with its fields as (label, old, new), short enough for a line."""
-        return [
-            (change, [(_label(name), self._shown(old), self._shown(new)) for name, (old, new) in change.fields.items()])
-            for change in self.changed
-        ]
-
-    def _shown(self, value) -> str:
-        if value is None or value == "" or value == []:
-            return "–"
-        if isinstance(value, datetime):
-            return f"{value.astimezone(ZoneInfo(self.timezone)):%Y-%m-%d %H:%M}"
-        words = " ".join((", ".join(value) if isinstance(value, list) else str(value)).split())
-        return words if len(words) <= 80 else f"{words[:79]}…"
-
-
-def _label(name: str) -> str:
-    return {"starts_at": "start", "ends_at": "end", "session_type": "type", "photo_url": "photo"}.get(
-        name, name.replace("_", " ")
-    )
-
-
-def _listed(names: Iterable[str], shown: int = 10) -> str:
-    names = list(names)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
-# -- The operation -----------------------------------------------------------------------------
-
-
-@operation
-def import_schedule(
-    *,
-    organization: Organization,
-    schedule: Schedule,
-    actor,
-    event_id: int | None = None,
-    dry_run: bool = False,
-    strict: bool = False,
-    progress: Callable[[int], Any] | None = None,
-) -> Report:
-    """Makes a draft event of the schedule, or brings the event made of it before up to date.
-
-    The event is the one named, else the organisation's event of the same acronym or title. Sessions
-    that are gone are deleted; those that anything of another app refers to are marked cancelled.
-    Locks the organisation (two first imports make one event), then the event, then its sessions.
-    ``progress`` is called with the number of rooms, speakers and sessions that were just dealt with.
-    Raises NotFound, ScheduleHasProblems (only if ``strict``), Busy.
-    """
-    if strict and schedule.problems:
-        items = "; ".join(f"{one.item}: {one.reason}" for one in schedule.problems[:20])
-        more = f"; and {len(schedule.problems) - 20} more" if len(schedule.problems) > 20 else ""
-        raise ScheduleHasProblems(count=len(schedule.problems), items=items + more)
-    if not dry_run:
-        lock(Organization.objects, pk=organization.pk)
-    found, key = _find_event(organization, schedule, event_id)
-    if found is not None and not dry_run:
-        found = lock(Event.objects, pk=found.pk)
-    plan = _Plan(organization, found, key, schedule, dry_run)
-    if not dry_run:
-        _write(plan, actor, progress or (lambda count: None))
-    return plan.report
-
-
-def _find_event(organization, schedule, event_id) -> tuple[Event | None, str]:
+def find_event(organization, schedule, event_id) -> tuple[Event | None, str]:
     """The event to update, if any, and the external id that a new one gets."""
     keys = list(dict.fromkeys(" ".join(one.casefold().split())[:200] for one in (schedule.slug, schedule.title) if one))
     key = keys[0] if keys else "schedule"
@@ -189,7 +49,7 @@ def _find_event(organization, schedule, event_id) -> tuple[Event | None, str]:
     if near:
         return min(near, key=lambda one: distance[one.pk]), key
     taken = {one.external_id for one in candidates}
-    return None, _free(key, taken, "{}#{}")
+    return None, free(key, taken, "{}#{}")
 
 
 def _with_same_sessions(events, schedule) -> list[Event]:
@@ -212,7 +72,7 @@ def _span(schedule) -> tuple[datetime, datetime]:
     return starts, max(ends, starts + timedelta(minutes=1))
 
 
-def _free(wanted: str, taken, pattern: str, limit: int = 300) -> str:
+def free(wanted: str, taken, pattern: str, limit: int = 300) -> str:
     """``wanted``, or the first of its numbered variants that isn't taken."""
     name, number = wanted[:limit], 1
     while name in taken:
@@ -220,8 +80,6 @@ def _free(wanted: str, taken, pattern: str, limit: int = 300) -> str:
         name = pattern.format(wanted[: limit - 8], number)
     return name
 
-
-# -- The plan ----------------------------------------------------------------------------------
 
 TEXTS = ("abstract", "session_type", "track", "language", "url")
 _DERIVED_ID = re.compile(r"(.+)@[^@]*@\d{8}T\d{4}Z(?:#\d+)?", re.DOTALL)
@@ -239,7 +97,7 @@ class _Target:
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
-class _Plan:
+class Plan:
     """Everything that will be written, found by reading only. ``report`` tells it.
 
     Rows are put into lists (``new_rooms``, ``changed_rooms``, …) with their new values set.
@@ -367,7 +225,7 @@ class _Plan:
         taken.update(names.values())
         for room, _item, name in self._room_items:
             if id(room) not in names:
-                names[id(room)] = _free(name, taken, "{} ({})")
+                names[id(room)] = free(name, taken, "{} ({})")
                 taken.add(names[id(room)])
         return names
 
@@ -662,94 +520,7 @@ def _unused(rows, used) -> list:
     return [one for one in rows if one.pk not in needed]
 
 
-# -- Writing it --------------------------------------------------------------------------------
-
-
-def _write(plan: _Plan, actor, progress) -> None:
-    """As many statements for a thousand sessions as for ten, but for the batches."""
-    _save_event(plan, actor)
-    _write_rooms(plan)
-    progress(len(plan.schedule.rooms))
-    Speaker.objects.bulk_create(plan.new_speakers, batch_size=BATCH)
-    _update(plan.changed_speakers, Speaker, ["name", "biography", "photo_url", "external_id"])
-    progress(len(plan.schedule.speakers))
-    _write_sessions(plan, actor, progress)
-    through = Session.speakers.through
-    through.objects.filter(pk__in=plan.lost_links).delete()
-    links = [through(session_id=session.pk, speaker_id=speaker.pk) for session, speaker in plan.new_links]
-    through.objects.bulk_create(links, batch_size=BATCH * 10)
-    _delete_sessions(plan.gone_sessions, actor)
-    Room.objects.filter(pk__in=[one.pk for one in plan.gone_rooms]).delete()
-    Speaker.objects.filter(pk__in=[one.pk for one in plan.gone_speakers]).delete()
-
-
-def _save_event(plan, actor):
-    event = plan.event
-    event._change_reason, event._history_user = IMPORTED, actor
-    if plan.created:
-        event.slug = _free_slug(plan.schedule)
-        event.save()
-        plan.report.event_id = event.pk
-    elif plan.event_fields:
-        event.save(update_fields=[*plan.event_fields, "external_id"])
-    else:
-        Event.objects.filter(pk=event.pk, external_id="").update(external_id=event.external_id)
-
-
-def _free_slug(schedule) -> str:
-    slug = (slugify(schedule.slug) or slugify(schedule.title))[:70].strip("-") or "event"
-    taken = set(Event.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
-    return _free(slug, taken, "{}-{}", limit=80)
-
-
-def _write_rooms(plan):
-    passing = [one.pk for one in (*plan.renamed_rooms, *plan.gone_rooms)]
-    if passing:
-        # Rooms may exchange names, which the unique constraint checks row by row.
-        Room.objects.filter(pk__in=passing).update(name=Concat(Value("~"), Cast("pk", CharField())))
-    _update(plan.changed_rooms, Room, ["name", "capacity", "description", "external_id"])
-    Room.objects.bulk_create(plan.new_rooms, batch_size=BATCH)
-
-
-def _update(rows, model, fields):
-    if rows:
-        model.objects.bulk_update(rows, fields, batch_size=BATCH)
-
-
-SESSION_COLUMNS = ["title", "starts_at", "ends_at", "room", "status", "external_id", *TEXTS]
-
-
-def _write_sessions(plan, actor, progress):
-    told = {"default_user": actor, "default_change_reason": IMPORTED}
-    for start in range(0, len(plan.new_sessions), BATCH):
-        batch = plan.new_sessions[start : start + BATCH]
-        bulk_create_with_history(batch, Session, **told)
-        progress(len(batch))
-    for start in range(0, len(plan.changed_sessions), BATCH):
-        batch = plan.changed_sessions[start : start + BATCH]
-        bulk_update_with_history(batch, Session, SESSION_COLUMNS, **told)
-    progress(len(plan.schedule.sessions) - len(plan.new_sessions))
-
-
-def _delete_sessions(sessions, actor):
-    """Set-based, and with a history: signals would write the history row by row."""
-    record = Session.history.model
-    now = timezone.now()
-    record.objects.bulk_create(
-        [
-            record(
-                history_date=now,
-                history_user=actor,
-                history_change_reason=IMPORTED,
-                history_type="-",
-                **{column.attname: getattr(one, column.attname) for column in record.tracked_fields},
-            )
-            for one in sessions
-        ],
-        batch_size=BATCH,
-    )
-    keys = [one.pk for one in sessions]
-    Session.speakers.through.objects.filter(session__in=keys).delete()
-    # Nothing refers to them, as the plan found and the lock holds; without the signals, then.
-    gone = Session.objects.filter(pk__in=keys)
-    gone._raw_delete(gone.db)
+def _listed(names: Iterable[str], shown: int = 10) -> str:
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

@@ -91,6 +91,12 @@ def test_unsigned_token_is_refused(person):
     assert error_of(ask(jwt.encode(claims, None, algorithm="none"))) == (401, "token_not_valid")
 
 
+def test_header_of_two_tokens_is_refused():
+    answer = ask("one two")
+    assert error_of(answer) == (401, "bad_authorization_header")
+    assert len(answer.json()["errors"]) == 1
+
+
 def test_no_token_at_all():
     answer = APIClient().get("/api/v1/me/")
     assert error_of(answer) == (401, "not_authenticated")

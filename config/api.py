@@ -2,8 +2,9 @@
 
 import functools
 import hashlib
-from datetime import timedelta
+from datetime import UTC, timedelta
 
+import django_filters
 import limits
 import orjson
 import structlog
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import conditional_page
+from django_filters.fields import IsoDateTimeField
 from drf_standardized_errors.handler import ExceptionHandler
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
@@ -109,6 +111,27 @@ class KeysetPagination(pagination.CursorPagination):
         for name in ("next", "previous"):
             del page["properties"][name]["example"]
         return page
+
+
+class MomentField(IsoDateTimeField):
+    """In UTC at once: Python knows offsets that PostgreSQL doesn't, up to 23:59."""
+
+    def to_python(self, value):
+        try:
+            moment = super().to_python(value)
+            return moment and moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class UpdatedSince(django_filters.IsoDateTimeFilter):
+    """What changed at or after a moment, for whoever keeps a copy."""
+
+    field_class = MomentField
+
+    def __init__(self):
+        words = _("Only what changed since: the Turnout-As-Of of the last time.")
+        super().__init__(field_name="updated_at", lookup_expr="gte", help_text=words)
 
 
 def with_etag(view):

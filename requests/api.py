@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from attendance import operations as attendance
-from config.api import RateLimit, idempotent
+from config.api import RateLimit, UpdatedSince, idempotent
 from config.errors import NotAllowed, NotFound
 from config.openapi import refuses
 from events.models import Event, Membership
@@ -118,7 +118,7 @@ class SendJoinRequest(APIView):
 class JoinRequestFilter(django_filters.FilterSet):
     event = django_filters.NumberFilter(field_name="event_id", min_value=0, max_value=2**63 - 1)
     status = django_filters.ChoiceFilter(choices=Status.choices)
-    updated_since = django_filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+    updated_since = UpdatedSince()
 
     class Meta:
         model = JoinRequest

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 
-from config.api import with_etag
+from config.api import UpdatedSince, with_etag
 
 from ..models import Event, Organization
 
@@ -53,7 +53,7 @@ class EventSerializer(serializers.ModelSerializer):
 
 
 class EventFilter(django_filters.FilterSet):
-    updated_since = django_filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+    updated_since = UpdatedSince()
     status = django_filters.ChoiceFilter(choices=Event.Status.choices)
     search = django_filters.CharFilter(field_name="title", lookup_expr="icontains", max_length=200)
 

@@ -1,0 +1,331 @@
+"""The benchmarks. Each yields its tables; in each table everything is measured in turn, in one run."""
+
+import json
+import os
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from itertools import islice, product
+from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from attendance.models import Attendee, new_ticket_code
+from config.database import uuid7
+from events.models import Event
+from requests.models import JoinRequest, Status
+
+from . import data
+from .harness import Line, Table, in_rounds, timed
+
+MARKED_EVENT = 987_654_321
+"""An id that is found in recorded SQL and means nothing else there."""
+
+
+def approve(bench):
+    """Organisers approve by the API: on many events, and all on one."""
+    bench.serve()
+    owner, organizer = data.organization()
+    people = data.people(ROUNDS * 16)
+    [marked] = data.join_requests([(data.event(owner, id=MARKED_EVENT, capacity=10**6), people[0])])
+    path, body = "/api/v1/join-requests/{}/", {"status": "approved"}
+    bench.record("approve", "PATCH", path.format(marked.pk), organizer, body)
+    attendee = Attendee.objects.get(join_request=marked)
+    statements = bench.template(
+        "approve",
+        event=MARKED_EVENT,
+        request=marked.pk,
+        person=marked.user_profile_id,
+        owner=marked.owner_id,
+        attendee=attendee.pk,
+        ticket=attendee.ticket_code,
+    )
+
+    def table(title, events):
+        queue = iter(
+            data.join_requests(islice(((event, one) for one, event in product(people, events)), ROUNDS * 1600))
+        )
+
+        def rows(number):
+            return [
+                {
+                    "event": request.event_id,
+                    "request": request.pk,
+                    "person": request.user_profile_id,
+                    "owner": request.owner_id,
+                    "attendee": uuid7(),
+                    "ticket": new_ticket_code(),
+                }
+                for request in islice(queue, number)
+            ]
+
+        def site():
+            return bench.calls(
+                [bench.call("PATCH", path.format(one.pk), organizer, body) for one in islice(queue, 400)], 200
+            )
+
+        result = in_rounds(
+            title,
+            "approvals a second",
+            ROUNDS,
+            {
+                "Turnout's API": site,
+                "bare view, the same SQL": lambda: bench.replay("approve", organizer, rows(400)),
+                "pgbench, the same SQL": lambda: bench.pgbench("approve", rows(400)),
+                "pgbench, its locks and writes": lambda: bench.pgbench("approve", rows(400), reads=False),
+            },
+            {"Turnout's API": f"{statements} statements, BEGIN and COMMIT among them"},
+        )
+        for event in events:
+            event.refresh_from_db()
+            approved = event.join_requests.filter(status=Status.APPROVED)
+            assert event.seats_taken == event.attendees.active().count() == approved.count()
+        return result
+
+    many = [data.event(owner, capacity=10**6) for _ in range(100)]
+    yield table("approve, 100 events", many)
+    people = data.people(ROUNDS * 1600)
+    yield table("approve, one hot event", [data.event(owner, capacity=10**6)])
+
+
+ROUNDS = 3
+
+
+def join(bench):
+    """People ask to join."""
+    bench.serve()
+    owner, _organizer = data.organization()
+    people = data.people(1000)
+    marked = data.event(owner, id=MARKED_EVENT + 1)
+    path, body = "/api/v1/events/{}/join-requests/", {"plus_ones": 1, "comments": "I would love to come."}
+    bench.record("join", "POST", path.format(marked.pk), people[0], body)
+    request = JoinRequest.objects.get(event=marked)
+    statements = bench.template(
+        "join", event=marked.pk, request=request.pk, person=people[0].pk, owner=people[0].owner_id
+    )
+
+    def table(title, events, people):
+        queue = iter([(event, person) for person, event in product(people, events)])
+
+        def rows(number):
+            return [
+                {"event": event.pk, "request": uuid7(), "person": person.pk, "owner": person.owner_id}
+                for event, person in islice(queue, number)
+            ]
+
+        def site():
+            return bench.calls(
+                [bench.call("POST", path.format(event.pk), person, body) for event, person in islice(queue, 400)], 201
+            )
+
+        return in_rounds(
+            title,
+            "requests a second",
+            ROUNDS,
+            {
+                "Turnout's API": site,
+                "bare view, the same SQL": lambda: bench.replay("join", people[0], rows(400)),
+                "pgbench, the same SQL": lambda: bench.pgbench("join", rows(400)),
+            },
+            {"Turnout's API": f"{statements} statements, BEGIN and COMMIT among them"},
+        )
+
+    yield table("join, 100 events", [data.event(owner) for _ in range(100)], people)
+    yield table("join, one hot event", [data.event(owner)], data.people(ROUNDS * 1200))
+
+
+def room(bench):
+    """Pages of 50 of the room, as its attendees see them."""
+    bench.serve()
+    owner, _organizer = data.organization()
+    large, small = data.event(owner), data.event(owner)
+    people = data.people(20_000)
+    here = data.attendees(large, people)
+    data.attendees(small, people[:100])
+    viewer = people[0]
+    # The keyset page after the 51st row from the end.
+    cursor = b64encode(urlencode({"p": here[-51].pk}).encode()).decode()
+    path = "/api/v1/events/{}/attendees/?page_size=50"
+    last_page = f"{path.format(large.pk)}&{urlencode({'cursor': cursor})}"
+    with connection.cursor() as sql:
+        sql.execute("ANALYZE")
+    answer = bench.record("room", "GET", path.format(large.pk), viewer)
+    assert len(answer.json()["results"]) == 50
+    answer = bench.record("room, last page", "GET", last_page, viewer)
+    assert len(answer.json()["results"]) == 50 and not answer.json()["next"]
+    statements = bench.template("room")
+
+    def site(address):
+        request = bench.call("GET", address, viewer)
+        return lambda: bench.calls([request] * 300, 200)
+
+    yield in_rounds(
+        "room",
+        "pages a second",
+        ROUNDS + 2,
+        {
+            "20,000 attendees, first page": site(path.format(large.pk)),
+            "20,000 attendees, last page": site(last_page),
+            "100 attendees, first page": site(path.format(small.pk)),
+            "bare view, the same SQL": lambda: bench.replay("room", viewer, [{}] * 300),
+        },
+        {"20,000 attendees, first page": f"{statements} statements"},
+    )
+
+
+def requests_list(_bench):
+    """The organisers' desk in the admin: one with 50,000 requests beside one with 500."""
+    people = data.people(20_000)
+    statuses = [Status.PENDING, Status.DECLINED, Status.CANCELLED]
+    clients, queries = {}, {}
+    for number in (500, 50_000):
+        owner, organizer = data.organization()
+        events = [data.event(owner) for _ in range(3)]
+        pairs = islice(((event, one) for one, event in product(people, events)), number)
+        data.join_requests(pairs, lambda number: statuses[number % 3])
+        client = Client(SERVER_NAME="127.0.0.1")
+        client.force_login(organizer, "events.sign_in.EmailBackend")
+        clients[number] = client
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    def page(number, address):
+        def visit():
+            with timed() as seconds:
+                answer = clients[number].get(address)
+            assert answer.status_code == 200, answer
+            return 1000 * seconds()
+
+        visit()
+        with CaptureQueriesContext(connection) as captured:
+            visit()
+        queries[number, address] = len(captured)
+        return visit
+
+    address = "/admin/requests/joinrequest/"
+    for title, query in {"list": "", "filter on pending": "?status__exact=pending", "search": "?q=First77"}.items():
+        yield in_rounds(
+            f"requests_list, {title}",
+            "ms a page, without HTTP",
+            ROUNDS * 2 + 1,
+            {f"{number:,} requests": page(number, address + query) for number in clients},
+            {f"{number:,} requests": f"{queries[number, address + query]} queries" for number in clients},
+        )
+
+
+def import_(_bench):
+    """A schedule of 1,000 sessions by manage.py import_schedule, and once more without a change."""
+    with TemporaryDirectory(dir=settings.DATA_DIR) as folder:
+        file = f"{folder}/schedule.json"
+
+        def load(owner):
+            with timed() as seconds:
+                call_command("import_schedule", file, organization=owner.slug, stdout=StringIO())
+            return seconds()
+
+        def first():
+            nonlocal owner
+            owner, _organizer = data.organization()
+            return load(owner)
+
+        def again():
+            return load(owner)
+
+        owner = None
+        with open(file, "w") as out:
+            json.dump(data.schedule(1000), out)
+        # Always in this order: the second import needs the first.
+        yield in_rounds("import", "seconds for 1,000 sessions", 1, {"new": first, "unchanged": again})
+        assert Event.objects.get(organization=owner).sessions.count() == 1000
+
+
+def trigger(_bench):
+    """What the counter of places costs, and that it holds."""
+    owner, _organizer = data.organization()
+    people = data.people(10_000)
+    full = data.event(owner, capacity=50)
+    columns = [field.column for field in Attendee._meta.concrete_fields]
+    insert = f"INSERT INTO event_attendees ({', '.join(columns)}) SELECT {', '.join(columns)} FROM bench_rows"
+
+    def prepare(event, persons):
+        """A table of finished attendees of the event, to be inserted from."""
+        with transaction.atomic():
+            data.attendees(event, persons)
+            with connection.cursor() as cursor:
+                cursor.execute("DROP TABLE IF EXISTS bench_rows")
+                cursor.execute(
+                    "CREATE TABLE bench_rows AS SELECT * FROM event_attendees WHERE event_id = %s", [event.pk]
+                )
+        Attendee.objects.filter(event=event).delete()
+
+    # The race.
+    full.capacity = None
+    full.save(update_fields=["capacity"])
+    prepare(full, people[:400])
+    full.capacity = 50
+    full.save(update_fields=["capacity"])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM bench_rows")
+        ids = [row[0] for row in cursor.fetchall()]
+
+    def rush(ids) -> int:
+        refused = 0
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as own:
+            for id in ids:
+                try:
+                    own.execute(f"{insert} WHERE id = %s", [id])
+                except psycopg.errors.CheckViolation as error:
+                    assert error.diag.constraint_name == "events_event_seats_within_capacity"
+                    refused += 1
+        return refused
+
+    with ThreadPoolExecutor(10) as pool, timed() as seconds:
+        refused = sum(pool.map(rush, (ids[number::10] for number in range(10))))
+    full.refresh_from_db()
+    inside = Attendee.objects.filter(event=full).count()
+    assert (inside, full.seats_taken, refused) == (50, 50, 350), (inside, full.seats_taken, refused)
+    yield Table(
+        "trigger, 400 inserts by 10 connections into 50 places",
+        "rows",
+        [Line("in", inside), Line("refused", refused)],
+        [f"seats_taken says {full.seats_taken}; {seconds():.2f} s"],
+    )
+
+    # The cost in bulk.
+    prepare(data.event(owner), people)
+
+    def bulk(*disabled):
+        def write():
+            with transaction.atomic(), connection.cursor() as cursor:
+                for name in disabled:
+                    cursor.execute(f"ALTER TABLE event_attendees DISABLE TRIGGER {name}")
+                with timed() as seconds:
+                    cursor.execute(insert)
+                transaction.set_rollback(True)
+            return 1000 * seconds()
+
+        return write
+
+    [counting] = [one.get_pgid(Attendee) for one in Attendee._meta.triggers if one.name == "seats_taken_after_insert"]
+    yield in_rounds(
+        "trigger, 10,000 attendees in one INSERT",
+        "ms",
+        ROUNDS * 2 + 1,
+        {"with the counting trigger": bulk(), "without it": bulk(counting)},
+    )
+
+
+CASES = {
+    "approve": approve,
+    "join": join,
+    "room": room,
+    "requests_list": requests_list,
+    "import": import_,
+    "trigger": trigger,
+}

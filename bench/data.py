@@ -1,0 +1,99 @@
+"""Rows in bulk. The triggers are at work as always; histories are left out."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from django.utils import timezone
+
+from attendance.models import Attendee
+from events.models import Event, Membership, Organization, UserProfile
+from requests.models import JoinRequest, Status
+
+_number = count(1)
+_people = []
+BATCH = 2000
+
+
+def people(number) -> list[UserProfile]:
+    """The same people every time."""
+    made = [
+        UserProfile(first_name=f"First{n}", last_name=f"Last{n}", email=f"person{n}@example.org", email_verified=True)
+        for n in range(len(_people), number)
+    ]
+    _people.extend(UserProfile.objects.bulk_create(made, batch_size=BATCH))
+    return _people[:number]
+
+
+def organization() -> tuple[Organization, UserProfile]:
+    """An organisation and its organiser."""
+    number = next(_number)
+    made = Organization.objects.create(name=f"Organisation {number}", slug=f"organisation-{number}")
+    person = UserProfile.objects.create(email=f"organizer{number}@example.org", email_verified=True)
+    Membership.objects.create(organization=made, user_profile=person, role="organizer")
+    return made, person
+
+
+def event(owner, **fields) -> Event:
+    number = next(_number)
+    starts_at = timezone.now() + timedelta(days=7)
+    fields = {"status": Event.Status.PUBLISHED, "max_plus_ones": 3} | fields
+    return Event.objects.create(
+        organization=owner,
+        slug=f"event-{number}",
+        title=f"Event {number}",
+        starts_at=starts_at,
+        ends_at=starts_at + timedelta(hours=8),
+        **fields,
+    )
+
+
+def join_requests(pairs, status=lambda number: Status.PENDING) -> list[JoinRequest]:
+    """A request for each (event, person)."""
+    rows = [
+        JoinRequest(event=event, user_profile=person, owner_id=person.owner_id, status=status(number))
+        for number, (event, person) in enumerate(pairs)
+    ]
+    for row in rows:
+        row.decided_at = timezone.now() if row.status in Status.DECIDED else None
+    return JoinRequest.objects.bulk_create(rows, batch_size=BATCH)
+
+
+def attendees(event, persons) -> list[Attendee]:
+    """People in the room who came without a request."""
+    return Attendee.objects.bulk_create(
+        [
+            Attendee(
+                event=event,
+                user_profile=person,
+                owner_id=person.owner_id,
+                source=Attendee.Source.INVITATION,
+                goals="Meet people who run events",
+                looking_for="A co-founder with a background in logistics",
+            )
+            for person in persons
+        ],
+        batch_size=BATCH,
+    )
+
+
+def schedule(sessions) -> dict:
+    """A conference schedule in the c3 format: four days, ten rooms."""
+    first = datetime(2027, 5, 6, 9, tzinfo=UTC)
+    talks = []
+    for number in range(sessions):
+        slot, room = divmod(number, 10)
+        day, slot = divmod(slot, 26)
+        talks.append(
+            {
+                "guid": f"talk-{number}",
+                "title": f"Talk {number}",
+                "abstract": "What we learned, and what we would do otherwise. " * 5,
+                "date": (first + timedelta(days=day, minutes=30 * slot)).isoformat(),
+                "duration": "00:25",
+                "room": {"guid": f"room-{room}", "name": f"Room {room}"},
+                "track": f"Track {number % 7}",
+                "participants": [{"guid": f"speaker-{number % 600}", "name": f"Speaker {number % 600}"}],
+            }
+        )
+    conference = {"acronym": f"bench-{next(_number)}", "title": "Bench", "time_zone_name": "Europe/Berlin"}
+    return {"schedule": {"conference": conference, "events": talks}}

@@ -1,0 +1,40 @@
+-- The two roles of a Turnout database. Run once as a superuser, in the database itself:
+--
+--     OWNER_PASSWORD=… APP_PASSWORD=… psql -d turnout -f deploy/roles.sql
+--
+-- The owner runs migrations and nothing else. The application reads and writes rows; it can't touch
+-- tables, triggers or constraints, so that what the database promises holds against it too.
+-- Running it again changes nothing but the passwords. Other names: TURNOUT_OWNER, TURNOUT_APP.
+\set ON_ERROR_STOP on
+\set owner turnout_owner
+\set app turnout_app
+\set owner_password ''
+\set app_password ''
+\getenv owner TURNOUT_OWNER
+\getenv app TURNOUT_APP
+\getenv owner_password OWNER_PASSWORD
+\getenv app_password APP_PASSWORD
+
+SELECT format('CREATE ROLE %I LOGIN', name) FROM (VALUES (:'owner'), (:'app')) AS wanted (name)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+SELECT format('ALTER ROLE %I PASSWORD %L', name, password)
+FROM (VALUES (:'owner', :'owner_password'), (:'app', :'app_password')) AS given (name, password)
+WHERE password <> '' \gexec
+
+-- Bounded waits belong to the role: PgBouncer drops connection options. A lock that is not granted
+-- in time is an answer ("busy", try again), for a migration too: it must not queue people up.
+ALTER ROLE :"owner" SET lock_timeout = '3s';
+ALTER ROLE :"app" SET lock_timeout = '3s';
+ALTER ROLE :"app" SET statement_timeout = '30s';
+ALTER ROLE :"app" SET idle_in_transaction_session_timeout = '60s';
+
+ALTER DATABASE :"DBNAME" OWNER TO :"owner";
+ALTER SCHEMA public OWNER TO :"owner";
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO :"app";
+
+-- For what migrations make from now on, and for what there is.
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"app";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO :"app";
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"app";
+GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"app";

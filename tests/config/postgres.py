@@ -1,0 +1,75 @@
+"""Databases of a test's own on the test server, and PostgreSQL's programs to work on them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+PROJECT = Path(__file__).resolve().parents[2]
+SUFFIX = os.environ.get("TEST_DB_SUFFIX", "") + os.environ.get("PYTEST_XDIST_WORKER", "")
+# Roles belong to the server, which other test runs share.
+OWNER, APP = f"turnout_owner{SUFFIX}", f"turnout_app{SUFFIX}"
+
+
+def server() -> dict:
+    return {"port": "5432"} | conninfo_to_dict(os.environ["DATABASE_URL"])
+
+
+def url(database, role=None) -> str:
+    at = server()
+    return f"postgresql://{role or at['user']}@/{database}?host={at['host']}&port={at['port']}"
+
+
+def environment(**own) -> dict:
+    """For PostgreSQL's programs and manage.py; the programs of the embedded server come first on the PATH."""
+    from config.services import ROOT, Postgres
+
+    at = server()
+    folders = [str(Postgres(ROOT / "tests").program() / "bin"), str(Path(sys.executable).parent)]
+    return (
+        os.environ
+        | {
+            "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
+            "PGHOST": at["host"],
+            "PGPORT": at["port"],
+            "PGUSER": at["user"],
+            "TURNOUT_OWNER": OWNER,
+            "TURNOUT_APP": APP,
+            "LOG_LEVEL": "WARNING",
+        }
+        | own
+    )
+
+
+def run(*command, **own) -> str:
+    """What the command prints; its error output is in the failure."""
+    given = environment(**own)
+    program = shutil.which(command[0], path=given["PATH"])
+    done = subprocess.run([program, *command[1:]], cwd=PROJECT, env=given, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def database(name):
+    """An empty database with deploy/roles.sql applied."""
+    name += SUFFIX
+    with psycopg.connect(url("postgres"), autocommit=True) as admin:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        admin.execute(drop)
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            run("psql", "-q", "-d", name, "-f", "deploy/roles.sql")
+            yield name
+        finally:
+            admin.execute(drop)
+            for role in (APP, OWNER):
+                # Refused while the other test module's database still knows the role.
+                with suppress(psycopg.errors.DependentObjectsStillExist):
+                    admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

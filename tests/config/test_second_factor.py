@@ -52,7 +52,7 @@ def sign_in(client, next_page="/admin/"):
 
 def backup_codes_on(answer):
     shown = re.search(r"data-backup-codes>(.*?)</ul>", answer.content.decode(), re.DOTALL).group(1)
-    return re.findall(r"<li>(\w+)</li>", shown)
+    return re.findall(r"<code>(\w+)</code>", shown)
 
 
 # -- Without one ------------------------------------------------------------------------------------

@@ -24,8 +24,6 @@ class JSONParser(parsers.BaseParser):
         body = stream.read(settings.BODY_LIMIT + 1)
         if len(body) > settings.BODY_LIMIT:
             raise TooLarge
-        if b"\\u0000" in body:
-            raise ParseError(_("JSON parse error: the null character is not allowed."))
         try:
             return _bounded(orjson.loads(body))
         except orjson.JSONDecodeError as error:
@@ -37,12 +35,19 @@ DEEPEST = 100
 
 
 def _bounded(value, level=0):
-    """Refuses what could be read but never answered: PostgreSQL gives 1e30 back as an integer of any size."""
+    """Refuses what PostgreSQL can't hold, or could, but we could never answer: it gives 1e30 back as an
+    integer of any size."""
     if level > DEEPEST:
         raise ParseError(_("JSON parse error: nested too deeply."))
-    if isinstance(value, (dict, list)):
-        for one in value.values() if isinstance(value, dict) else value:
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _bounded(key)
             _bounded(one, level + 1)
+    elif isinstance(value, list):
+        for one in value:
+            _bounded(one, level + 1)
+    elif isinstance(value, str) and "\0" in value:
+        raise ParseError(_("JSON parse error: the null character is not allowed."))
     elif isinstance(value, float) and abs(value) >= 2**63:
         raise ParseError(_("JSON parse error: a number is too large."))
     return value
@@ -56,7 +61,11 @@ class JSONRenderer(renderers.BaseRenderer):
     charset = None
 
     def render(self, data, accepted_media_type=None, renderer_context=None):
-        return b"" if data is None else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+        return (
+            b""
+            if data is None
+            else orjson.dumps(data, default=_plain, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+        )
 
 
 def _plain(value):

@@ -246,6 +246,8 @@ def test_send_with_bad_values(event, as_person, body, code, attr):
     "body",
     [
         b'{"comments": "\\u0000"}',
+        b'{"comments": {"deep": ["\\u0000"]}}',
+        b'{"\\u0000": 1}',
         b'{"comments": "\\ud800"}',
         b'{"comments": "\xff"}',
         b'{"comments": "\xed\xa0\x80"}',
@@ -257,7 +259,6 @@ def test_send_with_bad_values(event, as_person, body, code, attr):
         b"[" * 200 + b"]" * 200,
         b'{"plus_ones": 1000000000000000000000000000000}',
         b'{"plus_ones": -1e30}',
-        b'{"comments": "a", "comments": "\\u0000"}',
     ],
 )
 def test_send_with_broken_json(event, as_person, body):
@@ -269,7 +270,7 @@ def test_send_with_broken_json(event, as_person, body):
 
 
 def test_send_a_comment_in_any_script(event, as_person):
-    comment = "Ünïcode 🎉 שלום \u202e' OR 1=1; --"
+    comment = "Ünïcode 🎉 שלום \u202e' OR 1=1; -- \\u0000"
     answer = answered(as_person(UserProfileFactory()).post(send_url(event), {"comments": comment}), 201)
     assert answer["comments"] == comment == JoinRequest.objects.get().comments
 

@@ -1,4 +1,3 @@
-
 import config.database
 import pgtrigger.compiler
 import pgtrigger.migrations

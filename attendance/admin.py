@@ -111,8 +111,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
 
     @display(description=_("attendee"), header=True, ordering="user_profile__first_name")
     def door_who(self, attendee):
-        name, _email, *rest = person_header(attendee.user_profile)
-        return [name, "", *rest]
+        return person_header(attendee.user_profile, contact=False)
 
     @display(description=_("status"), label={"active": "success", "removed": "danger"}, ordering="status")
     def state(self, attendee):

@@ -58,7 +58,9 @@ class AttendeeQuerySet(ScopedQuerySet):
         """
         visible = Q(visibility_enabled=True, hidden_at=None, user_profile__is_active=True)
         blocked = Exists(
-            Block.objects.filter(Q(attendee=viewer, blocked=OuterRef("pk")) | Q(attendee=OuterRef("pk"), blocked=viewer))
+            Block.objects.filter(
+                Q(attendee=viewer, blocked=OuterRef("pk")) | Q(attendee=OuterRef("pk"), blocked=viewer)
+            )
         )
         return Q(status=Status.ACTIVE) & (Q(pk=viewer) | visible & ~Q(blocked))
 
@@ -100,9 +102,7 @@ class Attendee(models.Model):
         verbose_name=_("join request"),
     )
     source = models.CharField(_("came by"), max_length=20, choices=Source.choices, editable=False)
-    status = models.CharField(
-        _("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE, editable=False
-    )
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE, editable=False)
     plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, editable=False)
     ticket_code = models.CharField(_("ticket"), max_length=64, unique=True, default=new_ticket_code, editable=False)
     visibility_enabled = models.BooleanField(_("visible in the room"), default=True)
@@ -164,7 +164,8 @@ class Attendee(models.Model):
         ]
 
     def __str__(self):
-        return str(self.user_profile)
+        """Never the e-mail address, as a person's own does: the door reads it in titles and choices."""
+        return self.user_profile.get_full_name() or str(_("(no name)"))
 
     @property
     def is_active(self) -> bool:

@@ -36,12 +36,12 @@ def local(moment, zone) -> str:
 
 
 @display(description=_("person"), header=True)
-def person_header(person):
-    """Photo, name and e-mail, as the theme's list header."""
-    name = str(person)
+def person_header(person, *, contact=True):
+    """Photo, name and e-mail, as the theme's list header; without ``contact`` nothing that reaches them."""
+    name = str(person) if contact else person.get_full_name() or str(_("(no name)"))
     initials = "".join(word[0] for word in name.split()[:2]).upper()
     picture = {"path": person.photo_url, "borderless": True, "width": 32, "height": 32} if person.photo_url else None
-    return [name, person.email or "", initials, *([picture] if picture else [])]
+    return [name, (person.email or "") if contact else "", initials, *([picture] if picture else [])]
 
 
 class EventForm(forms.ModelForm):
@@ -58,7 +58,9 @@ class EventForm(forms.ModelForm):
         taken = self.instance.seats_taken
         if capacity is not None and self.instance.pk and capacity < taken:
             raise forms.ValidationError(
-                _("%(taken)d places are taken: the capacity can't be smaller."), params={"taken": taken}, code="too_small"
+                _("%(taken)d places are taken: the capacity can't be smaller."),
+                params={"taken": taken},
+                code="too_small",
             )
         return capacity
 
@@ -135,7 +137,9 @@ class EventAdmin(HistoryAdmin):
             return ZoneInfo(chosen)
         return row.zone if row else None
 
-    @display(description=_("status"), label={str(key): value for key, value in STATUS_COLOURS.items()}, ordering="status")
+    @display(
+        description=_("status"), label={str(key): value for key, value in STATUS_COLOURS.items()}, ordering="status"
+    )
     def state(self, event):
         return event.status, event.get_status_display()
 
@@ -233,6 +237,7 @@ class MembershipInline(Scoped, TabularInline):
 @admin.register(Organization)
 class OrganizationAdmin(HistoryAdmin):
     list_display = ["name", "slug", "event_count"]
+    ordering = ["name", "pk"]  # said here, as counting drops the model's own order
     search_fields = ["name", "slug"]
     fields = ["name", "slug"]
 
@@ -318,7 +323,9 @@ class IntegrityResultAdmin(ReadOnly, DomainAdmin):
     sortable_by = ()
 
     def get_urls(self):
-        check = path("check/", self.admin_site.admin_view(require_POST(self.check_now)), name="events_integrityresult_check")
+        check = path(
+            "check/", self.admin_site.admin_view(require_POST(self.check_now)), name="events_integrityresult_check"
+        )
         return [check, *super().get_urls()]
 
     def get_queryset(self, request):

@@ -7,6 +7,7 @@ app adds its acts to a lower app's admin with :func:`extend`.
 
 from collections import defaultdict
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import helpers
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -267,6 +268,9 @@ ACT_LIMIT = 1000
 
 # -- Model admins ----------------------------------------------------------------------------
 
+COMPARISONS = ("", "__exact", "__id__exact", "__in", "__id__in", "__gt", "__gte", "__lt", "__lte", "__isnull")
+"""What the addresses of lists may ask of a filter's own field."""
+
 
 def roles_for(permission: str) -> frozenset[str]:
     """The roles that a permission was granted to, in some app's rules.py."""
@@ -369,9 +373,11 @@ class DomainAdmin(Scoped, ModelAdmin):
         return None
 
     def lookup_allowed(self, lookup, value, request):
-        """Only what the filters offer: any other field in the address would answer questions about it."""
+        """Only what the filters offer: any other field in the address, and any path that leads on
+        from a filter's field, would answer questions about what it compares."""
         offered = [one if isinstance(one, str) else one[0] for one in self.get_list_filter(request)]
-        return any(lookup == name or lookup.startswith(f"{name}__") for name in [*offered, "pk", "id"] if isinstance(name, str))
+        asked = {f"{name}{comparison}" for name in [*offered, "pk", "id"] for comparison in COMPARISONS}
+        return lookup in asked
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         form_class = super().get_form(request, obj, change=change, **kwargs)
@@ -535,9 +541,26 @@ class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
     """With the history of each row, to be looked at, not to be rewritten."""
 
     history_list_display = ("changed_by_reason",)
+    shows_history = False
+    """Whether this is the copy that shows a row as it was."""
+
+    def has_view_history_or_change_history_permission(self, request, obj=None):
+        """simple-history asks for the row's permission only, and would show the door everything."""
+        return self.has_view_history_permission(request, obj)
 
     def has_change_history_permission(self, request, obj=None):
         return False
+
+    def history_form_view(self, request, object_id, version_id, extra_context=None):
+        """simple-history saves what is posted here, and makes a form even of what nobody may edit."""
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        shown = copy(self)
+        shown.shows_history, shown.prepopulated_fields = True, {}
+        return super(HistoryAdmin, shown).history_form_view(request, object_id, version_id, extra_context)
+
+    def get_readonly_fields(self, request, obj=None):
+        return flatten_fieldsets(self.get_fieldsets(request, obj)) if self.shows_history else super().get_readonly_fields(request, obj)
 
     @staticmethod
     def changed_by_reason(record):

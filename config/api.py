@@ -241,6 +241,8 @@ def idempotent(method):
             raise KeyInvalid
         claim = _claim(request, key)
         if claim.answered_at:
+            if not request.user.is_active:  # a token that is valid for minutes yet gets nothing again
+                raise NotFound
             body = bytes(claim.body)
             return Response(orjson.loads(body) if body else None, status=claim.status, headers={"Idempotent-Replayed": "true"})
         try:

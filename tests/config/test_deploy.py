@@ -185,3 +185,9 @@ def test_systemd_understands_the_units(tmp_path):
         env=os.environ | {"SYSTEMD_COLORS": "0"},
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nothing_in_production_needs_the_library_that_our_requests_shadows():
+    locked = re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)==", (PROJECT / "requirements.txt").read_text())
+    assert len(locked) > 50
+    assert "requests" not in locked

@@ -149,12 +149,14 @@ class UserProfile(AbstractBaseUser):
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    last_login = None
+    """Not kept here: it would write the row, and its history, at every sign-in. axes logs those."""
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
 
     objects = UserProfileManager()
-    history = HistoricalRecords(excluded_fields=["password", "last_login"])
+    history = HistoricalRecords(excluded_fields=["password"])
 
     class Meta:
         db_table = "user_profiles"
@@ -199,7 +201,7 @@ class UserProfile(AbstractBaseUser):
     @cached_property
     def roles(self) -> dict[int, str]:
         """Organisation id → role. One query, once per instance, that is, per request."""
-        return dict(self.memberships.values_list("organization_id", "role"))
+        return dict(self.memberships.order_by().values_list("organization_id", "role"))
 
     def has_role(self, organization_id, roles) -> bool:
         return self.is_active and (self.is_superuser or self.roles.get(organization_id) in roles)

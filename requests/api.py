@@ -3,10 +3,12 @@
 from uuid import UUID
 
 import django_filters
+from django import forms
 from django.db.models import Q
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -115,8 +117,15 @@ class SendJoinRequest(APIView):
         return Response(shown(outcome.row.pk, request.user), status=201 if outcome.changed else 200)
 
 
+@extend_schema_field(OpenApiTypes.INT)
+class Id(django_filters.NumberFilter):
+    """A whole number: half an event is bad input."""
+
+    field_class = forms.IntegerField
+
+
 class JoinRequestFilter(django_filters.FilterSet):
-    event = django_filters.NumberFilter(field_name="event_id", min_value=0, max_value=2**63 - 1)
+    event = Id(field_name="event_id", min_value=0, max_value=2**63 - 1)
     status = django_filters.ChoiceFilter(choices=Status.choices)
     updated_since = UpdatedSince()
 

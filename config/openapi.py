@@ -57,7 +57,13 @@ WORDS = {
     "429": _("Too many calls."),
     "503": _("Out of service for a moment; nothing was changed."),
 }
-OF_TOKENS = ("not_authenticated", "token_not_valid", "bad_authorization_header", "account_closed")
+OF_TOKENS = (
+    "not_authenticated",
+    "authentication_failed",
+    "token_not_valid",
+    "bad_authorization_header",
+    "account_closed",
+)
 
 
 def header(description, **schema):
@@ -170,6 +176,7 @@ class AutoSchema(SpectacularSchema):
 OF_REST_FRAMEWORK = (
     exceptions.ParseError,
     exceptions.NotAuthenticated,
+    exceptions.AuthenticationFailed,
     exceptions.MethodNotAllowed,
     exceptions.UnsupportedMediaType,
     exceptions.Throttled,

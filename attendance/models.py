@@ -4,10 +4,11 @@ import secrets
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import CompositeForeignKey, counting, known, never_truncated, recounted, touched, uuid7
+from config.database import CompositeForeignKey, RandomCode, counting, known, never_truncated, recounted, touched, uuid7
 from events.models import Event, UserProfile
 from events.models.people import ScopedQuerySet
 
@@ -103,10 +104,12 @@ class Attendee(models.Model):
     )
     source = models.CharField(_("came by"), max_length=20, choices=Source.choices, editable=False)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE, editable=False)
-    plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, editable=False)
-    ticket_code = models.CharField(_("ticket"), max_length=64, unique=True, default=new_ticket_code, editable=False)
-    visibility_enabled = models.BooleanField(_("visible in the room"), default=True)
-    notifications_enabled = models.BooleanField(_("wants notifications"), default=True)
+    plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, db_default=0, editable=False)
+    ticket_code = models.CharField(
+        _("ticket"), max_length=64, unique=True, default=new_ticket_code, db_default=RandomCode(), editable=False
+    )
+    visibility_enabled = models.BooleanField(_("visible in the room"), default=True, db_default=True)
+    notifications_enabled = models.BooleanField(_("wants notifications"), default=True, db_default=True)
     hidden_at = models.DateTimeField(_("hidden by an organiser"), null=True, blank=True, editable=False)
     goals = models.TextField(_("goals"), null=True, blank=True)
     looking_for = models.TextField(_("looking for"), null=True, blank=True)
@@ -114,8 +117,8 @@ class Attendee(models.Model):
     company_website = models.URLField(_("company website"), max_length=500, null=True, blank=True)
     match_profile = models.JSONField(_("match profile"), null=True, blank=True)
     looking_for_updated_at = models.DateTimeField(_("'Looking for' updated"), null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(_("updated"), auto_now=True, db_default=Now())
 
     objects = AttendeeQuerySet.as_manager()
     history = HistoricalRecords(

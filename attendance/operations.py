@@ -141,9 +141,7 @@ def _write(rows, fields, actor, reason=None):
     now = timezone.now()
     for row in rows:
         row.updated_at = now
-    bulk_update_with_history(
-        rows, Attendee, [*fields, "updated_at"], default_user=actor, default_change_reason=reason
-    )
+    bulk_update_with_history(rows, Attendee, [*fields, "updated_at"], default_user=actor, default_change_reason=reason)
 
 
 @operation
@@ -205,7 +203,9 @@ def unblock(*, attendee_id, blocked_id) -> Outcome:
 
 def _touch(*attendee_ids):
     """Phones that keep a copy of the room learn of it by ``updated_since``."""
-    Attendee.objects.filter(pk__in=attendee_ids).update(updated_at=timezone.now())
+    rows = Attendee.objects.filter(pk__in=attendee_ids)
+    list(rows.select_for_update(no_key=True).order_by("pk").values("pk"))  # two who block each other don't deadlock
+    rows.update(updated_at=timezone.now())
 
 
 # -- privacy -----------------------------------------------------------------------------------------
@@ -225,7 +225,12 @@ def _export(person) -> list:
 def _erase(person) -> None:
     """Leaves events that are still open (their requests were cancelled before), and empties all texts."""
     rows = Attendee.objects.filter(user_profile=person)
-    for event_id in rows.active().filter(event__status__in=Event.Status.OPEN).order_by("event_id").values_list("event_id", flat=True):
+    for event_id in (
+        rows.active()
+        .filter(event__status__in=Event.Status.OPEN)
+        .order_by("event_id")
+        .values_list("event_id", flat=True)
+    ):
         event = lock(Event.objects, pk=event_id)
         put_out(event=event, attendees=rows.filter(event=event).select_for_update(no_key=True), actor=SYSTEM)
     rows.update(**FREE_TEXTS)

@@ -10,11 +10,12 @@ import orjson
 import structlog
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import conditional_page
 from django_filters.fields import IsoDateTimeField
 from drf_standardized_errors.handler import ExceptionHandler
@@ -22,8 +23,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 from redis import RedisError
 from rest_framework import pagination, permissions, throttling
-from rest_framework.exceptions import APIException
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotFound
 from rest_framework.response import Response
 
 from config.errors import WENT_WRONG, DomainError, reference, translate
@@ -41,6 +41,8 @@ class ApiExceptionHandler(ExceptionHandler):
     def convert_known_exceptions(self, exc):
         if isinstance(exc, DatabaseError):
             exc = translate(exc) or exc
+        if isinstance(exc, get_user_model().DoesNotExist):
+            exc = AuthenticationFailed()  # a token that outlives its person
         if isinstance(exc, DomainError):
             answer = APIException(detail=str(exc), code=exc.code)
             answer.status_code = exc.status
@@ -244,9 +246,14 @@ def idempotent(method):
             if not request.user.is_active:  # a token that is valid for minutes yet gets nothing again
                 raise NotFound
             body = bytes(claim.body)
-            return Response(orjson.loads(body) if body else None, status=claim.status, headers={"Idempotent-Replayed": "true"})
+            return Response(
+                orjson.loads(body) if body else None, status=claim.status, headers={"Idempotent-Replayed": "true"}
+            )
         try:
-            response = method(view, request, *args, **kwargs)
+            try:
+                response = method(view, request, *args, **kwargs)
+            except Exception as error:
+                response = view.handle_exception(error)  # a refusal is an answer, and kept like one
         except BaseException:
             _release(claim)
             raise
@@ -275,7 +282,9 @@ def _claim(request, key):
     """The caller's claim on the key, or the answered one. Raises KeyReused, KeyRunning."""
     now = timezone.now()
     fingerprint = hashlib.sha256(
-        b"\n".join([request.method.encode(), request.path.encode(), orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)])
+        b"\n".join(
+            [request.method.encode(), request.path.encode(), orjson.dumps(request.data, option=orjson.OPT_SORT_KEYS)]
+        )
     ).hexdigest()
     mine = {"fingerprint": fingerprint, "claimed_until": now + LEASE, "created_at": now}
     try:

@@ -4,7 +4,7 @@ import uuid
 
 import pgtrigger
 import uuid_utils.compat
-from django.db.models import CheckConstraint, Q
+from django.db.models import CharField, CheckConstraint, Func, Q
 from django.db.models.constraints import BaseConstraint
 from pgtrigger import compiler
 
@@ -12,6 +12,15 @@ from pgtrigger import compiler
 def uuid7() -> uuid.UUID:
     """A version 7 UUID: ordered by time, so that keys can be paged and indexes stay compact."""
     return uuid_utils.compat.uuid7()
+
+
+class RandomCode(Func):
+    """244 random bits, made by the database for rows that no application wrote; a column's db_default."""
+
+    function = ""
+    template = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"
+    arity = 0
+    output_field = CharField()
 
 
 def known(field: str, choices, name: str) -> CheckConstraint:

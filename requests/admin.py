@@ -245,9 +245,7 @@ def requests_of_event(request, event):
     """Pending and approved, at a glance, on the event's page."""
     if not request.user.has_perm("requests.view_joinrequest", event):
         return []
-    counts = dict(
-        JoinRequest.objects.filter(event=event).order_by().values_list("status").annotate(number=Count("pk"))
-    )
+    counts = dict(JoinRequest.objects.filter(event=event).order_by().values_list("status").annotate(number=Count("pk")))
     page = reverse("admin:requests_joinrequest_changelist") + f"?event__id__exact={event.pk}&status__exact="
     return [
         (status.label, counts.get(status, 0), f"{page}{status}")
@@ -257,7 +255,5 @@ def requests_of_event(request, event):
 
 add_glance("events.Event", requests_of_event)
 card_annotations.append(
-    lambda events: events.annotate(
-        pending_count=Count("join_requests", filter=Q(join_requests__status=Status.PENDING))
-    )
+    lambda events: events.annotate(pending_count=Count("join_requests", filter=Q(join_requests__status=Status.PENDING)))
 )

@@ -3,6 +3,7 @@
 from django.core import signing
 from django.db import models
 from django.db.models import Case, F, Q, When
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -37,7 +38,7 @@ class JoinRequestQuerySet(ScopedQuerySet):
 
     def in_line(self):
         """Pending requests that automatic approval may take, the longest waiting first."""
-        return self.pending().filter(held=False).order_by("created_at", "pk")
+        return self.pending().filter(held=False).order_by("queued_at", "pk")
 
     def of_person(self, person):
         return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
@@ -62,13 +63,14 @@ class JoinRequest(models.Model):
         UserProfile, on_delete=models.PROTECT, related_name="join_requests", verbose_name=_("person")
     )
     status = models.CharField(
-        _("status"), max_length=10, choices=Status.choices, default=Status.PENDING, editable=False
+        _("status"), max_length=10, choices=Status.choices, default=Status.PENDING, db_default=Status.PENDING, editable=False
     )
-    plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0)
-    comments = models.CharField(_("comment"), max_length=2000, blank=True)
+    plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, db_default=0)
+    comments = models.CharField(_("comment"), max_length=2000, blank=True, db_default="")
     held = models.BooleanField(
         _("held back"),
         default=False,
+        db_default=False,
         editable=False,
         help_text=_("An organiser put it back to pending: automatic approval leaves it alone."),
     )
@@ -83,13 +85,18 @@ class JoinRequest(models.Model):
     )
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True, editable=False)
     decision_note = models.TextField(_("note"), null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(_("asked"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    queued_at = models.DateTimeField(
+        _("in line since"),
+        default=timezone.now,
+        db_default=Now(),
+        editable=False,
+        help_text=_("Whoever cancels and asks again stands at the end."),
+    )
+    created_at = models.DateTimeField(_("asked"), auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(_("updated"), auto_now=True, db_default=Now())
 
     objects = JoinRequestQuerySet.as_manager()
-    history = HistoricalRecords(
-        excluded_fields=["updated_at"], history_change_reason_field=models.TextField(null=True)
-    )
+    history = HistoricalRecords(excluded_fields=["updated_at"], history_change_reason_field=models.TextField(null=True))
 
     class Meta:
         db_table = "event_join_requests"
@@ -116,7 +123,7 @@ class JoinRequest(models.Model):
             ),
         ]
         indexes = [
-            models.Index("event", "status", "created_at", name="join_requests_event_status"),
+            models.Index("event", "status", "queued_at", name="join_requests_line"),
             # The organisers' list: what waits for them first, then the newest.
             models.Index(PENDING_FIRST, F("created_at").desc(), F("id").desc(), name="join_requests_desk"),
         ]
@@ -202,9 +209,7 @@ class Ban(models.Model):
     """A person who may not come back to an event, and why."""
 
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="bans", verbose_name=_("event"))
-    user_profile = models.ForeignKey(
-        UserProfile, on_delete=models.CASCADE, related_name="+", verbose_name=_("person")
-    )
+    user_profile = models.ForeignKey(UserProfile, on_delete=models.CASCADE, related_name="+", verbose_name=_("person"))
     reason = models.TextField(_("reason"))
     banned_by = models.ForeignKey(
         UserProfile, on_delete=models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("by")

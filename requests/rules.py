@@ -4,5 +4,5 @@ from events.models.people import Role
 from events.rules import NOBODY, grant
 
 grant("requests.joinrequest", view=Role.LOOK, change=Role.MANAGE, delete=NOBODY, decide=Role.MANAGE)
-grant("requests.invitationlink", view=Role.LOOK, add=Role.MANAGE, change=Role.MANAGE, revoke=Role.MANAGE)
+grant("requests.invitationlink", view=Role.MANAGE, add=Role.MANAGE, change=Role.MANAGE, revoke=Role.MANAGE)
 grant("requests.ban", view=Role.LOOK, delete=Role.MANAGE)

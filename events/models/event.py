@@ -115,9 +115,7 @@ class Event(models.Model):
     approval_mode = models.CharField(
         _("approval"), max_length=10, choices=ApprovalMode.choices, default=ApprovalMode.MANUAL
     )
-    visibility = models.CharField(
-        _("visibility"), max_length=10, choices=Visibility.choices, default=Visibility.PUBLIC
-    )
+    visibility = models.CharField(_("visibility"), max_length=10, choices=Visibility.choices, default=Visibility.PUBLIC)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.DRAFT)
     external_id = models.CharField(_("ID in the imported schedule"), max_length=300, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

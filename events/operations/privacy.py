@@ -49,7 +49,7 @@ def export(*, actor) -> dict:
         raise AccountClosed
     return {
         "exported_at": timezone.now(),
-        "profile": {name: getattr(person, name) for name in (*PROFILE_FIELDS, "created_at", "last_login")},
+        "profile": {name: getattr(person, name) for name in (*PROFILE_FIELDS, "created_at")},
         "profile_history": list(person.history.order_by("history_date").values("history_date", *PROFILE_FIELDS)),
         "memberships": list(person.memberships.order_by("pk").values("organization__name", "role", "created_at")),
         "sign_ins": list(
@@ -82,7 +82,6 @@ def erase(*, person_id, actor):
         setattr(person, name, value)
     person.set_unusable_password()
     person.is_active = person.is_superuser = False
-    person.last_login = None
     person.erased_at = timezone.now()
     person.owner_id = fresh
     person._history_user = actor

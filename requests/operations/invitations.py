@@ -23,7 +23,8 @@ class InvitationInvalid(DomainError):
 def accept(*, token: str, person) -> Outcome:
     """Lets the person in by a link; whoever is in already stays, without using it up.
 
-    An open request of theirs is approved. Raises NotFound (no such link, or the account is closed),
+    A request of theirs is approved, also one that was declined before: who hands out links invites
+    (a ban keeps people out for good). Raises NotFound (no such link, or the account is closed),
     InvitationInvalid, Banned, EventClosed, EventFull.
     """
     link_id = InvitationLink.id_of(token)

@@ -72,8 +72,8 @@ MOVES = {
 def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome:
     """A person asks to join; ``changed`` says whether a request was made.
 
-    Sending again returns the one there is: a cancelled one is pending again, with the new plus-ones
-    and comment, a declined one stays declined. An event that approves by itself does so here while
+    Sending again returns the one there is: a cancelled one is pending again, at the end of the line,
+    with the new plus-ones and comment; a declined one stays declined. An event that approves by itself does so here while
     there is room. Raises EventClosed, Banned, TooManyPlusOnes, AlreadyAttending.
     """
     event = lock(Event.objects, pk=event_id)
@@ -88,7 +88,9 @@ def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome
     made = request is None
     if not made:
         request.plus_ones, request.comments, request.held = plus_ones, comments, False
-        _set_status([request], Status.PENDING, actor=person, reason="sent again", also=("plus_ones", "comments"))
+        request.queued_at = timezone.now()
+        also = ("plus_ones", "comments", "queued_at")
+        _set_status([request], Status.PENDING, actor=person, reason="sent again", also=also)
     else:
         if Attendee.objects.active().filter(event=event, user_profile=person).exists():
             raise attendance.AlreadyAttending

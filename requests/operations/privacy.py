@@ -12,9 +12,7 @@ def export(person) -> list:
     return list(
         JoinRequest.objects.filter(user_profile=person)
         .order_by("created_at")
-        .values(
-            "id", "event__title", "status", "plus_ones", "comments", "decided_at", "decision_note", "created_at"
-        )
+        .values("id", "event__title", "status", "plus_ones", "comments", "decided_at", "decision_note", "created_at")
     )
 
 

@@ -60,7 +60,7 @@ def run(arguments, services):
     with contextlib.closing(Bench(services)) as bench:
         for name in arguments.names or CASES:
             print(f"{name} …", file=sys.stderr, flush=True)
-            results[name] = CASES[name](bench)
+            results[name] = list(CASES[name](bench))
             if not arguments.json:
                 print(*results[name], "", sep="\n", flush=True)
     seconds = time.monotonic() - began

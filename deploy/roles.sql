@@ -31,6 +31,8 @@ ALTER ROLE :"app" SET idle_in_transaction_session_timeout = '60s';
 ALTER DATABASE :"DBNAME" OWNER TO :"owner";
 ALTER SCHEMA public OWNER TO :"owner";
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
+-- A trigger on a temporary table of one's own would run at the depth that counters trust.
+REVOKE TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO :"app";
 
 -- For what migrations make from now on, and for what there is.

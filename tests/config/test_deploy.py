@@ -77,6 +77,7 @@ def test_the_application_role_does_the_products_work(deployed):
         "DROP FUNCTION {function}() CASCADE",
         "DROP TABLE event_attendees CASCADE",
         "CREATE TABLE own (id int)",
+        "CREATE TEMPORARY TABLE own (id int)",
         "SET ROLE {owner}",
         "GRANT {owner} TO {app}",
     ],

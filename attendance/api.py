@@ -88,13 +88,14 @@ class Room(generics.ListAPIView):
 
     def rows(self, event_id, updated_since=None, search=""):
         """The caller's view of the room. One query says whether, and as what, they may look."""
-        event = Event.objects.with_standing(self.request.user).filter(pk=event_id).first()
-        if event is None or not (event.my_attendee_id or event.my_role in STAFF):
-            raise NotFound
-        if event.my_role in STAFF:
+        standing = Event.objects.with_role(self.request.user).filter(pk=event_id)
+        me, role = standing.values_list("my_attendee_id", "my_role").first() or (None, None)
+        if role in STAFF:
             seen = Q(status=Attendee.Status.ACTIVE)
+        elif me:
+            seen = Attendee.objects.seen_by(me)
         else:
-            seen = Attendee.objects.seen_by(event.my_attendee_id)
+            raise NotFound
         rows = Attendee.objects.filter(event_id=event_id).search(search)
         if updated_since:
             rows = rows.changed_since(updated_since)
@@ -102,7 +103,7 @@ class Room(generics.ListAPIView):
             rows = rows.annotate(seen=_flag(seen))
         else:  # a search that found tombstones would tell by name who hides
             rows = rows.filter(seen).annotate(seen=Value(True))
-        return rows.annotate(is_me=_flag(Q(pk=event.my_attendee_id))).values(
+        return rows.annotate(is_me=_flag(Q(pk=me))).values(
             "pk", "seen", "is_me", "updated_at", *FIELDS, *(f"user_profile__{name}" for name in PROFILE_FIELDS)
         )
 

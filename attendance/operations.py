@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+from simple_history.utils import bulk_create_with_history
 
 from config import privacy
+from config.database import write
 from config.errors import SYSTEM, DomainError, Outcome, lock, operation
 from events.models import Event
 
@@ -107,7 +108,7 @@ def admit(*, event: Event, admissions: Iterable[Admission], source: str, actor, 
     if new:
         bulk_create_with_history(new, Attendee, default_user=actor, default_change_reason=reason)
     if known:
-        _write(known, ["status", "plus_ones", "join_request"], actor, reason)
+        write(known, ["status", "plus_ones", "join_request"], actor=actor, reason=reason)
     event.seats_taken += needed  # as the trigger has just counted; the next one in this transaction reads it
     return [*new, *known]
 
@@ -121,7 +122,7 @@ def put_out(*, event: Event, attendees: Iterable[Attendee], actor, reason: str |
     event.seats_taken -= sum(row.seats for row in attendees)
     for row in attendees:
         row.status = Attendee.Status.REMOVED
-    _write(attendees, ["status"], actor, reason)
+    write(attendees, ["status"], actor=actor, reason=reason)
 
 
 def change_plus_ones(*, event: Event, attendee: Attendee, plus_ones: int, actor) -> None:
@@ -133,15 +134,8 @@ def change_plus_ones(*, event: Event, attendee: Attendee, plus_ones: int, actor)
     if needed > 0 and not event.has_room_for(needed):
         raise EventFull(taken=event.seats_taken, capacity=event.capacity, needed=needed)
     attendee.plus_ones = plus_ones
-    _write([attendee], ["plus_ones"], actor, "plus-ones changed by an organiser")
+    write([attendee], ["plus_ones"], actor=actor, reason="plus-ones changed by an organiser")
     event.seats_taken += needed
-
-
-def _write(rows, fields, actor, reason=None):
-    now = timezone.now()
-    for row in rows:
-        row.updated_at = now
-    bulk_update_with_history(rows, Attendee, [*fields, "updated_at"], default_user=actor, default_change_reason=reason)
 
 
 @operation
@@ -161,7 +155,7 @@ def _set_hidden(attendee_id, actor, moment, reason):
     if bool(attendee.hidden_at) == bool(moment):
         return Outcome(attendee, changed=False)
     attendee.hidden_at = moment
-    _write([attendee], ["hidden_at"], actor, reason)
+    write([attendee], ["hidden_at"], actor=actor, reason=reason)
     return Outcome(attendee, changed=True)
 
 
@@ -179,7 +173,7 @@ def update_own(*, attendee_id, actor, changes: dict) -> Attendee:
         changed["looking_for_updated_at"] = timezone.now()
     for name, value in changed.items():
         setattr(attendee, name, value)
-    _write([attendee], list(changed), actor)
+    write([attendee], changed, actor=actor)
     return attendee
 
 

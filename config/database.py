@@ -6,12 +6,30 @@ import pgtrigger
 import uuid_utils.compat
 from django.db.models import CharField, CheckConstraint, Func, Q
 from django.db.models.constraints import BaseConstraint
+from django.utils import timezone
 from pgtrigger import compiler
+from simple_history.utils import bulk_update_with_history
 
 
 def uuid7() -> uuid.UUID:
     """A version 7 UUID: ordered by time, so that keys can be paged and indexes stay compact."""
     return uuid_utils.compat.uuid7()
+
+
+def write(rows, fields, *, actor, reason: str | None = None) -> None:
+    """Writes ``fields`` of locked rows of one model, and their history, in two statements.
+
+    ``update()`` would leave no history; one row is saved plainly, which is the quicker half.
+    """
+    fields, now = [*fields, "updated_at"], timezone.now()
+    for row in rows:
+        row.updated_at = now
+    if len(rows) == 1:
+        [row] = rows
+        row._history_user, row._change_reason = actor, reason
+        row.save(update_fields=fields)
+    else:
+        bulk_update_with_history(rows, type(rows[0]), fields, default_user=actor, default_change_reason=reason)
 
 
 class RandomCode(Func):

@@ -87,17 +87,22 @@ class Decision(serializers.Serializer):
         return data
 
 
+def whole():
+    return JoinRequest.objects.select_related("event", "user_profile", "attendee")
+
+
 def seen_by(person):
     """A person's own requests, and those of events whose organisation they look after."""
     own = Q(user_profile_id=person.pk, user_profile__is_active=True)
-    rows = JoinRequest.objects.select_related("event", "user_profile", "attendee")
+    rows = whole()
     if person.is_superuser and person.is_active:
         return rows
     return rows.filter(own | Q(event__organization__in=Membership.objects.held_by(person, Role.LOOK)))
 
 
-def shown(request_id, person):
-    return JoinRequestSerializer(get_object_or_404(seen_by(person), pk=request_id)).data
+def shown(request_id):
+    """A request as it stands now, for somebody who has just been let at it."""
+    return JoinRequestSerializer(whole().get(pk=request_id)).data
 
 
 class SendJoinRequest(APIView):
@@ -114,7 +119,7 @@ class SendJoinRequest(APIView):
         new.is_valid(raise_exception=True)
         event = get_object_or_404(Event.objects.reachable_by(request.user), pk=event_id)
         outcome = join_requests.send(event_id=event.pk, person=request.user, **new.validated_data)
-        return Response(shown(outcome.row.pk, request.user), status=201 if outcome.changed else 200)
+        return Response(shown(outcome.row.pk), status=201 if outcome.changed else 200)
 
 
 @extend_schema_field(OpenApiTypes.INT)
@@ -148,7 +153,7 @@ class JoinRequestList(generics.ListAPIView):
 class JoinRequestDetail(APIView):
     @extend_schema(summary="One join request", responses=JoinRequestSerializer)
     def get(self, request, request_id):
-        return Response(shown(request_id, request.user))
+        return Response(JoinRequestSerializer(get_object_or_404(seen_by(request.user), pk=request_id)).data)
 
     @extend_schema(summary="Decide, cancel or correct", request=Decision, responses=JoinRequestSerializer)
     @refuses(
@@ -165,7 +170,7 @@ class JoinRequestDetail(APIView):
         decision.is_valid(raise_exception=True)
         row = get_object_or_404(seen_by(request.user), pk=request_id)
         self.decide(row, request.user, **decision.validated_data)
-        return Response(shown(request_id, request.user))
+        return Response(shown(request_id))
 
     def decide(self, row, person, status=None, decision_note=None, **changes):
         own = row.user_profile_id == person.pk

@@ -63,7 +63,12 @@ class JoinRequest(models.Model):
         UserProfile, on_delete=models.PROTECT, related_name="join_requests", verbose_name=_("person")
     )
     status = models.CharField(
-        _("status"), max_length=10, choices=Status.choices, default=Status.PENDING, db_default=Status.PENDING, editable=False
+        _("status"),
+        max_length=10,
+        choices=Status.choices,
+        default=Status.PENDING,
+        db_default=Status.PENDING,
+        editable=False,
     )
     plus_ones = models.PositiveSmallIntegerField(_("plus-ones"), default=0, db_default=0)
     comments = models.CharField(_("comment"), max_length=2000, blank=True, db_default="")

@@ -4,6 +4,7 @@ import pgtrigger
 
 from config.database import Trigger, violation
 
+PLUS_ONES_ALLOWED = "requests_joinrequest_plus_ones_allowed"
 APPROVED_HAS_ATTENDEE = "requests_joinrequest_approved_has_attendee"
 
 
@@ -68,7 +69,7 @@ def plus_ones_allowed() -> Trigger:
         func=f"""
             SELECT max_plus_ones INTO allowed FROM events WHERE id = NEW.event_id;
             IF NEW.plus_ones > allowed THEN
-                {violation("requests_joinrequest_plus_ones_allowed", "% plus-ones, the event allows %", "NEW.plus_ones", "allowed")}
+                {violation(PLUS_ONES_ALLOWED, "% plus-ones, the event allows %", "NEW.plus_ones", "allowed")}
             END IF;
             RETURN NEW;
         """,

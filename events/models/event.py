@@ -67,10 +67,10 @@ class EventQuerySet(ScopedQuerySet):
             models.Exists(viewer),
         )
 
-    def with_standing(self, person):
-        """Adds what the person is to each event: ``my_request_status``, ``my_attendee_id``, ``my_role``.
+    def with_role(self, person):
+        """Adds what the person is at each event: ``my_attendee_id``, and ``my_role``, "superuser" for one.
 
-        ``my_role`` is "superuser" for one; all three are None for a stranger and an inactive person.
+        Both are None for a stranger and for an inactive person.
         """
         active = UserProfile.objects.active().filter(pk=person.pk)
         role = Membership.objects.filter(
@@ -78,7 +78,6 @@ class EventQuerySet(ScopedQuerySet):
         )
         attendees = _rows_of("attendance", "Attendee", person).filter(status="active", user_profile__is_active=True)
         return self.annotate(
-            my_request_status=models.Subquery(_rows_of("requests", "JoinRequest", person).values("status")),
             my_attendee_id=models.Subquery(attendees.values("pk")),
             my_role=models.Case(
                 models.When(models.Exists(active.filter(is_superuser=True)), then=models.Value("superuser")),
@@ -86,6 +85,11 @@ class EventQuerySet(ScopedQuerySet):
                 output_field=models.CharField(),
             ),
         )
+
+    def with_standing(self, person):
+        """:meth:`with_role`, and ``my_request_status``."""
+        request = _rows_of("requests", "JoinRequest", person)
+        return self.with_role(person).annotate(my_request_status=models.Subquery(request.values("status")))
 
 
 def _rows_of(app, model, person):

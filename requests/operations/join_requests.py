@@ -10,10 +10,11 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
+from simple_history.utils import bulk_create_with_history
 
 from attendance import operations as attendance
 from attendance.models import Attendee
+from config.database import write
 from config.errors import SYSTEM, DomainError, Outcome, lock, lock_with_event, operation
 from events.models import Event
 
@@ -73,8 +74,10 @@ def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome
     """A person asks to join; ``changed`` says whether a request was made.
 
     Sending again returns the one there is: a cancelled one is pending again, at the end of the line,
-    with the new plus-ones and comment; a declined one stays declined. An event that approves by itself does so here while
-    there is room. Raises EventClosed, Banned, TooManyPlusOnes, AlreadyAttending.
+    with the new plus-ones and comment; a declined one stays declined. An event that approves by
+    itself does so here while there is room.
+
+    Raises EventClosed, Banned, TooManyPlusOnes, AlreadyAttending.
     """
     event = lock(Event.objects, pk=event_id)
     request = JoinRequest.objects.filter(event=event, user_profile=person).first()
@@ -114,7 +117,7 @@ def edit(*, request_id, actor, changes: dict) -> JoinRequest:
         raise TooManyPlusOnes(allowed=event.max_plus_ones)
     for name, value in changes.items():
         setattr(request, name, value)
-    write([request], list(changes), actor)
+    write([request], changes, actor=actor)
     return request
 
 
@@ -287,17 +290,7 @@ def _set_status(requests, status, *, actor, note=None, reason=None, also=()):
         request.decided_by = actor if decided else None
         request.decision_note = (note or None) if decided else None
         _after_commit("join_request.decided", request)
-    write(requests, ["status", "held", "decided_at", "decided_by", "decision_note", *also], actor, reason)
-
-
-def write(requests, fields, actor, reason=None):
-    """Writes fields of requests, with their history."""
-    now = timezone.now()
-    for request in requests:
-        request.updated_at = now
-    bulk_update_with_history(
-        requests, JoinRequest, [*fields, "updated_at"], default_user=actor, default_change_reason=reason
-    )
+    write(requests, ["status", "held", "decided_at", "decided_by", "decision_note", *also], actor=actor, reason=reason)
 
 
 def _after_commit(what, request):

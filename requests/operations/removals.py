@@ -2,6 +2,7 @@
 
 from attendance import operations as attendance
 from attendance.models import Attendee
+from config.database import write
 from config.errors import Outcome, lock, lock_event_of, lock_with_event, operation
 from events.models import Event
 
@@ -48,7 +49,7 @@ def change_plus_ones(*, attendee_id, actor, plus_ones: int) -> Outcome:
     if attendee.join_request_id:
         request = lock(JoinRequest.objects, pk=attendee.join_request_id)
         request.plus_ones = plus_ones
-        join_requests.write([request], ["plus_ones"], actor, "plus-ones changed by an organiser")
+        write([request], ["plus_ones"], actor=actor, reason="plus-ones changed by an organiser")
     attendance.change_plus_ones(event=event, attendee=attendee, plus_ones=plus_ones, actor=actor)
     if fewer:
         join_requests.fill_up(event)

@@ -323,7 +323,9 @@ DJANGO_STRUCTLOG_CELERY_ENABLED = True
 if env("SENTRY_DSN", default=""):
     import sentry_sdk
 
-    sentry_sdk.init(dsn=env("SENTRY_DSN"), send_default_pii=False, environment=env("SENTRY_ENVIRONMENT", default="production"))
+    sentry_sdk.init(
+        dsn=env("SENTRY_DSN"), send_default_pii=False, environment=env("SENTRY_ENVIRONMENT", default="production")
+    )
 
 # -- Admin -----------------------------------------------------------------------------------
 IMPORT_EXPORT_SKIP_ADMIN_LOG = True

@@ -1,13 +1,13 @@
 """Every address of the site. Apps bring their API routes; here they get their places."""
 
+from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.static import serve
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from django_prometheus.exports import ExportToDjangoView
-from csp.decorators import csp_replace
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
 from config.api import IsPublic
@@ -16,7 +16,9 @@ api = [
     path("", include("events.urls")),
     path("", include("attendance.urls")),
     path("", include("requests.urls")),
-    path("schema/", SpectacularAPIView.as_view(permission_classes=[IsPublic], authentication_classes=[]), name="schema"),
+    path(
+        "schema/", SpectacularAPIView.as_view(permission_classes=[IsPublic], authentication_classes=[]), name="schema"
+    ),
     path(
         "docs/",
         csp_replace(settings.CSP_LOOSE)(

@@ -6,7 +6,7 @@ from ..models import Membership, Organization, UserProfile
 
 
 @operation
-def add_member(*, organization_id, email: str, role: str, actor, first_name: str = "", last_name: str = "") -> Membership:
+def add_member(*, organization_id, email: str, role: str, actor) -> Membership:
     """Gives the person of this e-mail address a role. Somebody new gets a profile without password:
     they set one by "forgot password", which proves that the address is theirs.
 
@@ -14,7 +14,7 @@ def add_member(*, organization_id, email: str, role: str, actor, first_name: str
     """
     person = UserProfile.objects.filter(email__lower=email.lower()).first()
     if person is None:
-        person = UserProfile.objects.create_user(email, first_name=first_name, last_name=last_name)
+        person = UserProfile.objects.create_user(email)
     membership = Membership(organization=Organization(pk=organization_id), user_profile=person, role=role)
     membership._history_user = actor
     membership.save(force_insert=True)

@@ -9,6 +9,7 @@ from django.db.models import Count
 from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
@@ -51,7 +52,14 @@ class EventForm(forms.ModelForm):
         widget=UnfoldAdminSelect2Widget,
         help_text=_("All times of the event are shown and entered in it."),
         initial="UTC",
+        show_hidden_initial=True,
     )
+
+    @cached_property
+    def changed_data(self):
+        """In another zone the same clock on the wall is another moment."""
+        changed = super().changed_data
+        return [*{*changed, "starts_at", "ends_at"}] if "timezone" in changed else changed
 
     def clean_capacity(self):
         capacity = self.cleaned_data["capacity"]

@@ -2,7 +2,7 @@
 
 import django_filters
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import generics, serializers
 
 from config.api import UpdatedSince, with_etag
@@ -62,19 +62,39 @@ class EventFilter(django_filters.FilterSet):
         fields = []
 
 
-def events_for(person, **options):
-    return Event.objects.reachable_by(person, **options).with_standing(person).select_related("organization")
+class GoneEvent(serializers.Serializer):
+    """An event that everybody could see, and that you no longer can: forget it."""
+
+    id = serializers.IntegerField()
+    deleted = serializers.BooleanField()
+
+
+class EventOrGone(EventSerializer):
+    def to_representation(self, event):
+        if getattr(event, "deleted", False):
+            return {"id": event.pk, "deleted": True}
+        return super().to_representation(event)
 
 
 @with_etag
-@extend_schema(summary="Events that you may see, newest first", tags=["events"])
+@extend_schema(
+    summary="Events that you may see, newest first",
+    description="With updated_since, events that are no longer public come as `{id, deleted: true}`.",
+    tags=["events"],
+    responses=PolymorphicProxySerializer(
+        "EventOrGone", [EventSerializer, GoneEvent], resource_type_field_name=None, many=True
+    ),
+)
 class EventList(generics.ListAPIView):
-    serializer_class = EventSerializer
+    serializer_class = EventOrGone
     filterset_class = EventFilter
     ordering = "-pk"
 
     def get_queryset(self):
-        return events_for(self.request.user, listed=True)
+        person = self.request.user
+        syncs = "updated_since" in self.request.query_params
+        events = Event.objects.synced_for(person) if syncs else Event.objects.listed_for(person)
+        return events.with_standing(person).select_related("organization")
 
 
 @with_etag
@@ -84,4 +104,5 @@ class EventDetail(generics.RetrieveAPIView):
     lookup_url_kwarg = "event_id"
 
     def get_queryset(self):
-        return events_for(self.request.user)
+        person = self.request.user
+        return Event.objects.reachable_by(person).with_standing(person).select_related("organization")

@@ -49,23 +49,33 @@ class EventQuerySet(ScopedQuerySet):
     def published(self):
         return self.filter(status__in=Event.Status.PUBLIC)
 
-    def reachable_by(self, person, *, listed=False):
+    def reachable_by(self, person):
         """Events that the person, active, may see: published ones, their own, and what their role shows.
 
-        ``listed`` leaves out unlisted events that the person has nothing to do with: whoever knows
-        the id may open them, but no list gives them away.
+        Unlisted ones too, for whoever knows the id.
         """
-        mine = models.Exists(_rows_of("attendance", "Attendee", person)) | models.Exists(
-            _rows_of("requests", "JoinRequest", person)
+        return self._acting(person).filter(_reach(person, [Visibility.PUBLIC, Visibility.UNLISTED]))
+
+    def listed_for(self, person):
+        """:meth:`reachable_by` without unlisted events that the person has nothing to do with: no list
+        gives them away."""
+        return self._acting(person).filter(_reach(person, [Visibility.PUBLIC]))
+
+    def synced_for(self, person):
+        """For whoever keeps a copy: :meth:`listed_for`, and with ``deleted`` True what was once open to
+        everybody and no longer is."""
+        listed = _reach(person, [Visibility.PUBLIC])
+        once_public = self.model.history.filter(
+            id=models.OuterRef("pk"), status__in=Status.PUBLIC, visibility=Visibility.PUBLIC
         )
-        open_to_all = [Visibility.PUBLIC] if listed else [Visibility.PUBLIC, Visibility.UNLISTED]
-        viewer = UserProfile.objects.active().filter(pk=person.pk)
-        return self.filter(
-            Q(status__in=Status.PUBLIC) & (Q(visibility__in=open_to_all) | mine)
-            | Q(organization__in=Membership.objects.held_by(person, Role.ANY))
-            | models.Exists(viewer.filter(is_superuser=True)),
-            models.Exists(viewer),
+        return (
+            self._acting(person)
+            .filter(listed | models.Exists(once_public))
+            .annotate(deleted=models.Case(models.When(listed, then=False), default=True))
         )
+
+    def _acting(self, person):
+        return self.filter(models.Exists(UserProfile.objects.active().filter(pk=person.pk)))
 
     def with_role(self, person):
         """Adds what the person is at each event: ``my_attendee_id``, and ``my_role``, "superuser" for one.
@@ -90,6 +100,18 @@ class EventQuerySet(ScopedQuerySet):
         """:meth:`with_role`, and ``my_request_status``."""
         request = _rows_of("requests", "JoinRequest", person)
         return self.with_role(person).annotate(my_request_status=models.Subquery(request.values("status")))
+
+
+def _reach(person, open_to_all) -> Q:
+    """What a person sees: published events of these visibilities, their own, and what a role shows."""
+    mine = models.Exists(_rows_of("attendance", "Attendee", person)) | models.Exists(
+        _rows_of("requests", "JoinRequest", person)
+    )
+    return (
+        Q(status__in=Status.PUBLIC) & (Q(visibility__in=open_to_all) | mine)
+        | Q(organization__in=Membership.objects.held_by(person, Role.ANY))
+        | models.Exists(UserProfile.objects.active().filter(pk=person.pk, is_superuser=True))
+    )
 
 
 def _rows_of(app, model, person):

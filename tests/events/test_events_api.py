@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from events.models import Event
+from events.operations import events
 from requests.operations import join_requests
 from tests.factories import (
     AttendeeFactory,
@@ -254,3 +255,31 @@ def test_reading_changes_nothing(event, as_person):
     for method in (api.post, api.put, api.patch, api.delete):
         assert answered(method(url(event), {"title": "Mine"}), 405)["errors"][0]["code"] == "method_not_allowed"
     assert list(Event.objects.values()) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_longer_public_leaves_a_tombstone(as_person):
+    before = timezone.now()
+    stays, withdrawn, hidden = EventFactory.create_batch(3)
+    never = EventFactory(status=Event.Status.DRAFT)
+    secret = EventFactory(visibility=Event.Visibility.PRIVATE)
+    events.withdraw(event_id=withdrawn.pk, actor=None)
+    hidden.visibility = Event.Visibility.PRIVATE
+    hidden.save(update_fields=["visibility"])
+    api = as_person(UserProfileFactory())
+
+    plain = api.get("/api/v1/events/").json()["results"]
+    synced = api.get("/api/v1/events/", {"updated_since": before.isoformat()}).json()["results"]
+
+    assert [one["id"] for one in plain] == [stays.pk]
+    assert {one["id"]: one.get("deleted", False) for one in synced} == {
+        stays.pk: False,
+        withdrawn.pk: True,
+        hidden.pk: True,
+    }
+    assert [one for one in synced if "deleted" in one] == [
+        {"id": hidden.pk, "deleted": True},
+        {"id": withdrawn.pk, "deleted": True},
+    ]
+    assert never.pk not in {one["id"] for one in synced}
+    assert secret.pk not in {one["id"] for one in synced}

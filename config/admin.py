@@ -143,9 +143,7 @@ def navigation(request):
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     if groups:
-        groups[0]["items"].insert(
-            0, {"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")}
-        )
+        groups[0]["items"].insert(0, {"title": _("Overview"), "icon": "dashboard", "link": reverse("admin:index")})
     return groups
 
 
@@ -359,7 +357,13 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def _shown_again(self, request, object_id, form_url, extra_context, sentence):
         request.domain_error = sentence
+        self._take_back_messages(request)
         return self._in_zone(request, object_id, form_url, extra_context)
+
+    @staticmethod
+    def _take_back_messages(request):
+        """Django says "saved successfully" inside the transaction, which the commit may refuse."""
+        messages.get_messages(request)._queued_messages.clear()
 
     def _in_zone(self, request, object_id, form_url, extra_context):
         """Times are shown and entered in the zone of the event that the row belongs to."""
@@ -394,15 +398,29 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     # -- saving ------------------------------------------------------------------------------
 
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        """The form carries what it showed, so that "changed" means by this person, not by anybody since."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.show_hidden_initial = True
+        return field
+
     def save_model(self, request, obj, form, change):
         """Writes the changed fields only: a form opened an hour ago must not undo newer values."""
         obj._history_user = request.user
         if not change:
             obj.save()
-        elif names := [name for name in form.changed_data if name in self._columns]:
+        elif names := self._columns.intersection(form.changed_data):
+            obj.refresh_from_db(fields=self._columns.intersection(form.fields) - names)  # for the history
             obj.save(update_fields=names)
         for operation in _after_save[self.opts.label]:
             operation(row=obj, changed=frozenset(form.changed_data), actor=request.user)
+
+    def save_related(self, request, form, formsets, change):
+        if change:  # what save_m2m finds here, it writes
+            changed = form.cleaned_data.keys() & form.changed_data
+            form.cleaned_data = {name: form.cleaned_data[name] for name in changed}
+        super().save_related(request, form, formsets, change)
 
     @property
     def _columns(self):
@@ -410,13 +428,14 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def delete_model(self, request, obj):
         obj._history_user = request.user
-        with translated():
-            obj.delete()
+        obj.delete()
 
     def delete_view(self, request, object_id, extra_context=None):
         try:
-            return super().delete_view(request, object_id, extra_context)
+            with translated():
+                return super().delete_view(request, object_id, extra_context)
         except DomainError as error:
+            self._take_back_messages(request)
             messages.error(request, str(error))
             return HttpResponseRedirect(reverse(f"admin:{self._route('change')}", args=(object_id,)))
 
@@ -449,7 +468,9 @@ class DomainAdmin(Scoped, ModelAdmin):
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
     def get_urls(self):
-        act = path("<path:object_id>/act/<slug:name>/", self.admin_site.admin_view(self.act_view), name=self._route("act"))
+        act = path(
+            "<path:object_id>/act/<slug:name>/", self.admin_site.admin_view(self.act_view), name=self._route("act")
+        )
         return [act, *super().get_urls()]
 
     def get_actions(self, request):
@@ -494,7 +515,9 @@ class DomainAdmin(Scoped, ModelAdmin):
             "more": max(0, len(rows) - 20),
             "action_url": action_url,
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            "back": request.get_full_path() if not action_url else reverse(f"admin:{self._route('change')}", args=(rows[0].pk,)),
+            "back": request.get_full_path()
+            if not action_url
+            else reverse(f"admin:{self._route('change')}", args=(rows[0].pk,)),
         }
         return TemplateResponse(request, "admin/ask.html", context)
 
@@ -560,7 +583,9 @@ class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
         return super(HistoryAdmin, shown).history_form_view(request, object_id, version_id, extra_context)
 
     def get_readonly_fields(self, request, obj=None):
-        return flatten_fieldsets(self.get_fieldsets(request, obj)) if self.shows_history else super().get_readonly_fields(request, obj)
+        if self.shows_history:
+            return flatten_fieldsets(self.get_fieldsets(request, obj))
+        return super().get_readonly_fields(request, obj)
 
     @staticmethod
     def changed_by_reason(record):

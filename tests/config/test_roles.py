@@ -1010,9 +1010,9 @@ def test_forms_take_no_rows_of_others(world, letter):
     if letter == "O":
         # The inline of one's own organisation with a member of another.
         page = reverse("admin:events_organization_change", args=[b.organization.pk])
-        response = client.post(
-            page, {**form_of(world, b.organization), "name": b.organization.name, "slug": b.organization.slug}
-        )
+        own = {"name": b.organization.name, "slug": b.organization.slug}
+        own |= {f"initial-{name}": value for name, value in own.items()}
+        response = client.post(page, form_of(world, b.organization) | own)
         assert given_away(response) == set()
         # Django finds no such member in B, and saves the rest of the form: a line in the log, no more.
         LogEntry.objects.filter(user=world.people["O"]).delete()

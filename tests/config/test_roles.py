@@ -20,6 +20,7 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, models, transaction
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -1017,6 +1018,36 @@ def test_forms_take_no_rows_of_others(world, letter):
         # Django finds no such member in B, and saves the rest of the form: a line in the log, no more.
         LogEntry.objects.filter(user=world.people["O"]).delete()
     assert snapshot() == before
+
+
+@pytest.mark.parametrize("letter", "vdROVW")
+def test_a_schedule_goes_into_no_other_organisation(world, letter):
+    client = signed_in(world.people[letter])
+    page = reverse("admin:events_event_import")
+    before = snapshot()
+    answers = []
+    for organization, event in ((world.a.organization.pk, world.a.event.pk), (99999999, 99999999)):
+        file = SimpleUploadedFile("schedule.json", b"{}")
+        sent = {"file": file, "organization": organization, "event": event, "bad_items": "skip"}
+        response = client.post(page, sent)
+        if letter in "vdV":
+            assert response.status_code == 403
+        else:
+            assert response.status_code == 200
+            answers.append(response.context["form"].errors.as_json())
+            assert {"organization", "event"} <= set(response.context["form"].errors)
+        assert_shows_only(response, allowed(letter), letter)
+    assert len(set(answers)) <= 1
+    assert snapshot() == before
+
+
+def test_a_short_name_that_is_taken_elsewhere_tells_no_more_than_that(world):
+    """Addresses are one namespace: that a name is taken can't be hidden, by whom and for what is."""
+    client = signed_in(world.people["O"])
+    taken = {"title": "New", "slug": world.a.event.slug, "organization": world.b.organization.pk}
+    response = client.post(reverse("admin:events_event_add"), taken)
+    assert response.context["adminform"].form.errors["slug"] == ["Event with this Short name already exists."]
+    assert given_away(response) == {"eventslug"}  # as it was typed
 
 
 def test_a_person_in_both_organisations_is_seen_without_the_others_texts(world):

@@ -12,6 +12,7 @@ from simple_history.utils import bulk_create_with_history, bulk_update_with_hist
 
 from attendance import operations as attendance
 from attendance.models import Attendee, Block
+from config.database import write
 from config.errors import lock
 from events.models import Event, UserProfile
 from requests.models import Ban, InvitationLink, JoinRequest
@@ -229,9 +230,8 @@ class _Scene:
                 if decided:
                     request.decided_by, request.decided_at = actor, moment
                     request.decision_note = self._note(status)
-            join_requests.write(
-                requests, ["status", "decided_by", "decided_at", "decision_note"], actor, str(status.label)
-            )
+            decision = ["status", "decided_by", "decided_at", "decision_note"]
+            write(requests, decision, actor=actor, reason=str(status.label))
             if status == Status.APPROVED:
                 self._admit(requests, actor)
 

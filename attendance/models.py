@@ -3,12 +3,12 @@
 import secrets
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import CompositeForeignKey, RandomCode, counting, known, never_truncated, recounted, touched, uuid7
+from config.database import CompositeForeignKey, RandomCode, counting, known, never_truncated, touched, uuid7
 from events.models import Event, UserProfile
 from events.models.people import ScopedQuerySet
 
@@ -180,16 +180,6 @@ class Attendee(models.Model):
         return 1 + self.plus_ones if self.is_active else 0
 
 
-class CountedEvent(Event):
-    """Carries this app's trigger on the events' table: the places taken belong to the counting triggers."""
-
-    class Meta:
-        proxy = True
-        triggers = [
-            recounted("seats_taken", f"SELECT coalesce(sum({SEATS}), 0) FROM event_attendees WHERE event_id = NEW.id")
-        ]
-
-
 class Block(models.Model):
     """An attendee who doesn't want to see another, nor be seen by them. Nobody else learns of it."""
 
@@ -203,3 +193,10 @@ class Block(models.Model):
             models.UniqueConstraint(fields=["attendee", "blocked"], name="attendance_block_once"),
             models.CheckConstraint(condition=~Q(attendee=F("blocked")), name="attendance_block_not_self"),
         ]
+
+
+def seats_counted() -> Coalesce:
+    """The places taken in the outer event, counted anew; Event.seats_taken must say the same."""
+    rows = Attendee.objects.active().filter(event=OuterRef("pk")).order_by().values("event")
+    seats = rows.annotate(seats=Sum(Value(1) + F("plus_ones"))).values("seats")
+    return Coalesce(Subquery(seats), 0, output_field=IntegerField())

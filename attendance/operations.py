@@ -25,7 +25,7 @@ class EventClosed(DomainError):
     """The event is completed or cancelled (or, for somebody who asks to join, still a draft)."""
 
     code = "event_closed"
-    message = _("The event is {status}: nobody can be let in.")
+    message = _("The event is {status}: nobody can be let in or out.")
 
 
 class EventFull(DomainError):

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets, unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -56,6 +56,11 @@ class AdminSite(UnfoldAdminSite):
 
     def has_permission(self, request):
         return request.user.is_active and request.user.is_staff and not second_factor.pending(request)
+
+    def autocomplete_view(self, request):
+        if "\0" in request.GET.get("term", ""):
+            raise SuspiciousOperation("the null character can't be searched for")
+        return super().autocomplete_view(request)
 
     def admin_view(self, view, cacheable=False):
         # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
@@ -184,34 +189,30 @@ class Report:
     made: models.Model | None = None
     """Another row of the same kind that the act made: a copy."""
 
-    NAMES_SHOWN = 40
-
     def tell(self, request):
         if self.changed:
             messages.success(request, f"{self.changed} {self.act.done}.")
         if self.already:
             messages.info(request, f"{self.already} {self.act.already}.")
         for reason, names in self.failures.items():
-            shown = ", ".join(names[: self.NAMES_SHOWN])
-            if len(names) > self.NAMES_SHOWN:
-                shown += " " + _("and {} more").format(len(names) - self.NAMES_SHOWN)
             count = ngettext("{} could not be changed", "{} could not be changed", len(names)).format(len(names))
-            messages.error(request, f"{count}. {shown}: {reason}")
+            messages.error(request, f"{count}. {', '.join(names)}: {reason}")
 
 
 def run_each(request, rows, act: Act, **arguments) -> Report:
     """Each row in its own transaction, so that one failure undoes only that row. Nothing is silent."""
     report = Report(act)
+    several = len({getattr(row, "event_id", None) for row in rows}) > 1
     for row in rows:
         try:
             if not request.user.has_perm(act.permission, row):
                 raise NotAllowed
             outcome = act.operation(**{act.key: row.pk}, actor=request.user, **arguments)
         except DomainError as error:
-            report.failures[str(error)].append(act_subject(row))
+            report.failures[str(error)].append(act_subject(row, several))
         except Exception as error:
             log.exception("admin.act_failed", act=act.name, row=str(row.pk), error=repr(error))
-            report.failures[unexpected()].append(act_subject(row))
+            report.failures[unexpected()].append(act_subject(row, several))
         else:
             if getattr(outcome, "changed", True):
                 report.changed += 1
@@ -223,9 +224,12 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
     return report
 
 
-def act_subject(row) -> str:
-    """Whom the report names: the person where the row is about one."""
-    return str(getattr(row, "user_profile", row))
+def act_subject(row, several_events=False) -> str:
+    """Whom the report names: the person where the row is about one, at which event where there are several."""
+    person = getattr(row, "user_profile", None)
+    if person is None:
+        return str(row)
+    return f"{person} ({row.event})" if several_events else str(person)
 
 
 def unexpected() -> str:
@@ -334,6 +338,12 @@ class DomainAdmin(Scoped, ModelAdmin):
     change_form_outer_before_template = "admin/acts.html"
 
     # -- errors ------------------------------------------------------------------------------
+
+    def changelist_view(self, request, extra_context=None):
+        try:
+            return super().changelist_view(request, extra_context)
+        except (ValidationError, ValueError) as error:  # keys and filters that no page of ours makes
+            raise SuspiciousOperation(str(error)) from error
 
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         """Errors are caught *outside* the admin's transaction, which is undone by then.

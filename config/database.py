@@ -1,9 +1,11 @@
 """What models need of PostgreSQL beyond Django: ids, guarded triggers, composite foreign keys."""
 
 import uuid
+from contextlib import contextmanager
 
 import pgtrigger
 import uuid_utils.compat
+from django.db import connection, transaction
 from django.db.models import CharField, CheckConstraint, Func, Q
 from django.db.models.constraints import BaseConstraint
 from django.utils import timezone
@@ -121,7 +123,9 @@ def never_truncated(constraint: str) -> Trigger:
 def kept_counter(column: str) -> Trigger:
     """Leaves ``column`` to the triggers that count: a stale form or ``save()`` can't write it back.
 
-    The depth is 1 when a statement from outside fires this trigger, more when a trigger does.
+    The depth is 1 when a statement from outside fires this trigger, more when a trigger does. It only
+    ever keeps the old value: to count anew here would see, in a statement with a data-modifying CTE,
+    rows that the counting triggers are yet to count. :func:`corrected` is for the tables' owner.
     """
     return Trigger(
         name=f"{column}_is_counted",
@@ -139,26 +143,17 @@ def kept_counter(column: str) -> Trigger:
     )
 
 
-def recounted(column: str, count: str) -> Trigger:
-    """Like :func:`kept_counter`, but a write from outside that differs is replaced by the true count.
-
-    So a stale form can't spoil it, and an UPDATE of the column mends rows that were loaded with the
-    triggers off. ``count`` is an SQL expression over NEW.
-    """
-    return Trigger(
-        name=f"{column}_is_recounted",
-        level=pgtrigger.Row,
-        when=pgtrigger.Before,
-        operation=pgtrigger.Insert | pgtrigger.Update,
-        func=f"""
-            IF pg_trigger_depth() = 1 THEN
-                IF TG_OP = 'INSERT' THEN NEW.{column} := 0;
-                ELSIF NEW.{column} IS DISTINCT FROM OLD.{column} THEN NEW.{column} := ({count});
-                END IF;
-            END IF;
-            RETURN NEW;
-        """,
-    )
+@contextmanager
+def corrected(model, column: str):
+    """Within it, and for the tables' owner only, the counter may be written: a repair after loading
+    past the triggers. Nobody else writes the table meanwhile."""
+    trigger = next(one for one in model._meta.triggers if one.name == f"{column}_is_counted")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with deferred checks pending can't be altered
+        trigger.disable(model)
+        yield
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        trigger.enable(model)
 
 
 def counting(*, parent: str, column: str, key: str, weight: str) -> list[Trigger]:

@@ -68,8 +68,8 @@ class Invariant:
     def mend(self, *, event_id: int | None = None, batch_size: int = 500) -> Iterator[tuple[int, int]]:
         """Repairs batch by batch, each in its own transaction; yields (rows tried, rows mended) of each.
 
-        It goes by primary key, so a row that can't be mended stops nothing; and it may be stopped at
-        any time, as the next run starts from what is still broken. Raises DomainErrors.
+        It goes by primary key, so a row that its repair leaves as it is stops nothing; and it may be
+        stopped at any time, as the next run starts from what is still broken. Raises DomainErrors.
         """
         rows, last = self.rows(event_id).order_by("pk"), None
         while True:

@@ -21,6 +21,7 @@ from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, Scope
 
 from . import views
 from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
+from .models.people import Role
 from .operations import events, members
 
 STATUS_COLOURS = {
@@ -106,6 +107,8 @@ class EventAdmin(HistoryAdmin):
             key="event_id",
             permission="events.change_event",
             done=_("back to draft"),
+            form=forms.Form,
+            help=_("Only its organisation sees a draft: for everybody else it is gone, people who are in included."),
             available=lambda event: event.status in (Event.Status.PUBLISHED, Event.Status.CANCELLED),
             icon="undo",
         ),
@@ -138,6 +141,11 @@ class EventAdmin(HistoryAdmin):
     def get_urls(self):
         page = partial(views.import_schedule, model_admin=self)
         return [path("import/", self.admin_site.admin_view(page), name="events_event_import"), *super().get_urls()]
+
+    def get_changeform_initial_data(self, request):
+        """Somebody who works for one organisation needn't choose it."""
+        own = list(Organization.objects.of_staff(request.user, Role.MANAGE)[:2])
+        return super().get_changeform_initial_data(request) | ({"organization": own[0].pk} if len(own) == 1 else {})
 
     def zone_of(self, request, row):
         chosen = request.POST.get("timezone")
@@ -228,15 +236,21 @@ class SessionAdmin(OfEvent, HistoryAdmin):
         return local(session.starts_at, session.event.zone)
 
 
-class MembershipInline(Scoped, TabularInline):
+@display(description=_("person"))
+def member(membership):
+    """By name and address, without a link: a colleague's profile is their own."""
+    person = membership.user_profile
+    return f"{person.get_full_name()} <{person.email or '–'}>".strip()
+
+
+class MembershipInline(ReadOnly, Scoped, TabularInline):
+    """Looked at here; roles change on the membership's own page, by its operations."""
+
     model = Membership
     extra = 0
-    fields = ["user_profile", "role", "created_at"]
-    readonly_fields = ["user_profile", "created_at"]
+    fields = readonly_fields = [member, "role", "created_at"]
+    show_change_link = True
     verbose_name_plural = _("members")
-
-    def has_add_permission(self, request, obj=None):
-        return False
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("user_profile")
@@ -283,14 +297,17 @@ class MembershipAdmin(HistoryAdmin):
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fields(self, request, obj=None):
-        return ["user_profile", "organization", "role"] if obj else ["organization", "email", "role"]
+        return [member, "organization", "role"] if obj else ["organization", "email", "role"]
 
     def get_readonly_fields(self, request, obj=None):
-        return ["user_profile", "organization"] if obj else []
+        return [member, "organization"] if obj else []
+
+    def delete_model(self, request, obj):
+        members.remove(membership_id=obj.pk, actor=request.user)
 
     def save_model(self, request, obj, form, change):
         if change:
-            super().save_model(request, obj, form, change)
+            members.change_role(membership_id=obj.pk, role=obj.role, actor=request.user)
             return
         data = form.cleaned_data
         made = members.add_member(

@@ -21,7 +21,7 @@ from config.admin import (
 )
 from events.admin import OfEvent, card_annotations, local, person_header
 
-from .forms import NoteForm, PlusOnesForm, ReasonForm
+from .forms import InvitationLinkForm, NoteForm, PlusOnesForm, ReasonForm
 from .models import PENDING_FIRST, Ban, InvitationLink, JoinRequest, Status
 from .operations import invitations, join_requests, removals
 
@@ -162,6 +162,9 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
             tone="danger",
         ),
     )
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        return super().get_form(request, obj, change=change, **kwargs | {"form": InvitationLinkForm})
 
     def save_model(self, request, obj, form, change):
         if not change:

@@ -1,6 +1,7 @@
 """Asking to come in, being invited, and being kept out."""
 
 from django.core import signing
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
@@ -11,7 +12,7 @@ from simple_history.models import HistoricalRecords
 from attendance.models import Attendee
 from config.database import CompositeForeignKey, known, never_truncated, touched, uuid7
 from events.models import Event, UserProfile
-from events.models.people import ScopedQuerySet, scoped
+from events.models.people import SANE_MOMENT, ScopedQuerySet, sane, scoped
 
 from . import triggers
 
@@ -157,9 +158,11 @@ class InvitationLink(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="invitation_links", verbose_name=_("event"))
     label = models.CharField(_("label"), max_length=200, help_text=_("For whom it is, for your own memory."))
-    max_uses = models.PositiveIntegerField(_("people at most"), null=True, blank=True, help_text=_("Empty: no limit."))
+    max_uses = models.PositiveIntegerField(
+        _("people at most"), null=True, blank=True, validators=[MinValueValidator(1)], help_text=_("Empty: no limit.")
+    )
     uses = models.PositiveIntegerField(_("people let in"), default=0, editable=False)
-    expires_at = models.DateTimeField(_("valid until"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("valid until"), null=True, blank=True, validators=SANE_MOMENT)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
     created_by = models.ForeignKey(
         UserProfile, on_delete=models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("made by")
@@ -182,6 +185,7 @@ class InvitationLink(models.Model):
                 name="requests_invitationlink_uses_within_limit",
                 violation_error_message=_("More people have used it already."),
             ),
+            models.CheckConstraint(condition=sane("expires_at"), name="requests_invitationlink_times_sane"),
         ]
 
     def __str__(self):

@@ -11,11 +11,12 @@ APPROVED_HAS_ATTENDEE = "requests_joinrequest_approved_has_attendee"
 def _approved_has_attendee(request_id: str) -> str:
     """PL/pgSQL for a deferred trigger: the request's state and its attendee's agree at commit.
 
-    Reads both rows anew, as a deferred trigger's NEW and OLD may be older than the commit. Rows of
-    the two tables are always changed together, so two transactions that could disagree have met at
-    a row lock before.
+    Reads both rows anew, as a deferred trigger's NEW and OLD may be older than the commit, and locks
+    the request: whoever changes either row meets the others there, and a snapshot that is older than
+    somebody's change (REPEATABLE READ) is refused rather than believed.
     """
     return f"""
+        PERFORM FROM event_join_requests WHERE id = {request_id} FOR NO KEY UPDATE;
         SELECT r.status = 'approved' AS approved, a.id IS NOT NULL AS attending INTO found
         FROM event_join_requests r
         LEFT JOIN event_attendees a ON a.join_request_id = r.id AND a.status = 'active'

@@ -180,24 +180,26 @@ class Agenda:
         return key
 
     def speaker(self, key: Any, name: Any, biography: Any = "", photo_url: Any = "") -> str:
-        """Their external id, or "" without a name. The id 0 means unknown, not one person.
+        """A key for :meth:`session`, or "" without a name. The id 0 means unknown, not one person, and
+        one id under several names (files merged from several systems) means several people.
 
         Call it only for people of published sessions: that someone's submission was rejected is
         nobody's business."""
         key, name = line(key), line(name)
         if key in ("", "0"):
             key = name and f"name:{name.casefold()}"
-        key = fit(key)
-        known = self._speakers.get(key)
-        if known is None and not name:
+        if not name:
+            name = next((known.name for known in self._speakers.values() if known.external_id == fit(key)), "")
+        if not name:
             return ""
-        known = known or SpeakerItem(key, name)
-        self._speakers[key] = replace(
+        identity = f"{key}\n{name.casefold()}"
+        known = self._speakers.get(identity) or SpeakerItem(fit(key), name)
+        self._speakers[identity] = replace(
             known,
             biography=known.biography or text(biography),
             photo_url=known.photo_url or link(photo_url),
         )
-        return key
+        return identity
 
     def session(
         self,
@@ -241,7 +243,13 @@ class Agenda:
         """Raises ScheduleError where not one session is left."""
         if not self._sessions:
             raise ScheduleError(self._why_empty())
-        sessions = with_unique_ids(self._sessions)
+        people = self._people_with_unique_ids()
+        sessions = with_unique_ids(
+            [
+                replace(one, speakers=tuple(dict.fromkeys(people[key].external_id for key in one.speakers)))
+                for one in self._sessions
+            ]
+        )
         return Schedule(
             format=self.format,
             title=line(self.title),
@@ -252,12 +260,24 @@ class Agenda:
             starts_at=self.starts_at,
             ends_at=self.ends_at,
             rooms=tuple(self._rooms.values()),
-            speakers=tuple(self._speakers.values()),
+            speakers=tuple(people.values()),
             sessions=tuple(sessions),
             problems=tuple(self._problems),
             notes=tuple(self._all_notes()),
             ignored=tuple(self.ignored),
         )
+
+    def _people_with_unique_ids(self) -> dict[str, SpeakerItem]:
+        """Whoever shares an id with another name is known by both, whatever their order in the file."""
+        shared = Counter(one.external_id for one in self._speakers.values())
+        if doubled := sum(count > 1 for count in shared.values()):
+            self.notes.append(f"{doubled} person ids stand for several names; each name is a person of their own.")
+        return {
+            key: replace(one, external_id=fit(f"{one.external_id}|{one.name.casefold()}"))
+            if shared[one.external_id] > 1
+            else one
+            for key, one in self._speakers.items()
+        }
 
     def _why_empty(self) -> str:
         if self._problems:

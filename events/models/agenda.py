@@ -9,7 +9,7 @@ from simple_history.models import HistoricalRecords
 from config.database import kept_counter, known, touched, uuid7
 
 from .event import Event
-from .people import scoped
+from .people import SANE_MOMENT, sane, scoped
 
 
 class Room(models.Model):
@@ -86,12 +86,12 @@ class Session(models.Model):
     speakers = models.ManyToManyField(
         Speaker, blank=True, related_name="sessions", db_table="event_session_speakers", verbose_name=_("speakers")
     )
-    starts_at = models.DateTimeField(_("starts"))
-    ends_at = models.DateTimeField(_("ends"))
+    starts_at = models.DateTimeField(_("starts"), validators=SANE_MOMENT)
+    ends_at = models.DateTimeField(_("ends"), validators=SANE_MOMENT)
     capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, help_text=_("Empty: no limit."))
     seats_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
-    rsvp_opens_at = models.DateTimeField(_("RSVP opens"), null=True, blank=True)
-    rsvp_closes_at = models.DateTimeField(_("RSVP closes"), null=True, blank=True)
+    rsvp_opens_at = models.DateTimeField(_("RSVP opens"), null=True, blank=True, validators=SANE_MOMENT)
+    rsvp_closes_at = models.DateTimeField(_("RSVP closes"), null=True, blank=True, validators=SANE_MOMENT)
     status = models.CharField(
         _("status"), max_length=10, choices=SessionStatus.choices, default=SessionStatus.SCHEDULED
     )
@@ -118,6 +118,7 @@ class Session(models.Model):
                 name="events_session_starts_before_ends",
                 violation_error_message=_("The end must not come before the start."),
             ),
+            models.CheckConstraint(condition=sane("starts_at") & sane("ends_at"), name="events_session_times_sane"),
             models.CheckConstraint(
                 condition=Q(rsvp_opens_at=None) | Q(rsvp_closes_at=None) | Q(rsvp_opens_at__lt=F("rsvp_closes_at")),
                 name="events_session_rsvp_window",

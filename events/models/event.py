@@ -10,9 +10,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import known, touched
+from config.database import kept_counter, known, touched
 
-from .people import Membership, Organization, Role, ScopedQuerySet, UserProfile
+from .people import SANE_MOMENT, Membership, Organization, Role, ScopedQuerySet, UserProfile, sane
 
 TIMEZONES = frozenset(available_timezones())
 
@@ -129,8 +129,8 @@ class Event(models.Model):
     slug = models.SlugField(_("short name"), max_length=80, unique=True, help_text=_("Used in the event's address."))
     title = models.CharField(_("title"), max_length=300)
     description = models.TextField(_("description"), blank=True)
-    starts_at = models.DateTimeField(_("starts"))
-    ends_at = models.DateTimeField(_("ends"))
+    starts_at = models.DateTimeField(_("starts"), validators=SANE_MOMENT)
+    ends_at = models.DateTimeField(_("ends"), validators=SANE_MOMENT)
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_timezone])
     venue = models.CharField(_("venue"), max_length=300, blank=True)
     capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, help_text=_("Empty: no limit."))
@@ -166,6 +166,7 @@ class Event(models.Model):
                 name="events_event_starts_before_ends",
                 violation_error_message=_("The end must come after the start."),
             ),
+            models.CheckConstraint(condition=sane("starts_at") & sane("ends_at"), name="events_event_times_sane"),
             models.UniqueConstraint(
                 fields=["organization", "external_id"],
                 condition=~Q(external_id=""),
@@ -176,7 +177,7 @@ class Event(models.Model):
             known("approval_mode", ApprovalMode, "events_event_approval_mode_known"),
         ]
         indexes = [models.Index("status", "starts_at", name="events_status_starts_at")]
-        triggers = [touched()]
+        triggers = [touched(), kept_counter("seats_taken")]
 
     def __str__(self):
         return self.title

@@ -1,9 +1,11 @@
 """Organisations, people, and which role a person has where."""
 
+from datetime import UTC, datetime
 from functools import cached_property
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
@@ -39,6 +41,16 @@ Role.OWN = frozenset({Role.OWNER})
 Role.MANAGE = frozenset({Role.OWNER, Role.ORGANIZER})
 Role.LOOK = Role.MANAGE | {Role.VIEWER}
 Role.ANY = Role.LOOK | {Role.DOOR}
+
+
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+SANE_MOMENT = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
+"""For times that people type: a year 9999 is beyond what some time zone can show."""
+
+
+def sane(field: str) -> models.Q:
+    """The same, for a CHECK; null passes."""
+    return models.Q(**{field: None}) | models.Q(**{f"{field}__range": (EARLIEST, LATEST)})
 
 
 class ScopedQuerySet(models.QuerySet):
@@ -89,13 +101,15 @@ class UserProfileQuerySet(models.QuerySet):
         return self.filter(is_active=True, erased_at=None)
 
     def of_staff(self, person, roles=Role.LOOK):
-        """People whom the person meets in their organisations: members, applicants, attendees."""
+        """People whom the person meets in their organisations' events: applicants, attendees; and themselves.
+
+        Not members: whoever knows an address can add it as a member, and must not read a profile by that.
+        """
         if person.is_superuser:
             return self
         held = Membership.objects.held_by(person, roles)
         return self.filter(
-            models.Exists(Membership.objects.filter(user_profile=models.OuterRef("pk"), organization__in=held))
-            | models.Q(pk=person.pk)
+            models.Q(pk=person.pk)
             | models.Exists(self._related("attendance", "Attendee").filter(event__organization__in=held))
             | models.Exists(self._related("requests", "JoinRequest").filter(event__organization__in=held))
         )

@@ -22,6 +22,8 @@ class EventRuleBroken(DomainError):
     message = _("The event's or session's times or places contradict each other.")
     constraints = (
         "events_event_starts_before_ends",
+        "events_event_times_sane",
+        "events_session_times_sane",
         "events_session_starts_before_ends",
         "events_session_rsvp_window",
         "events_session_seats_within_capacity",
@@ -31,7 +33,7 @@ class EventRuleBroken(DomainError):
 class NameTaken(DomainError):
     code = "name_taken"
     message = _("This name or address is in use already.")
-    constraints = ("events_room_name_unique", "events_membership_once")
+    constraints = ("events_room_name_unique",)
 
 
 MOVES = {

@@ -16,7 +16,7 @@ from . import join_requests
 class InvitationInvalid(DomainError):
     code = "invitation_invalid"
     message = _("This invitation is no longer valid.")
-    constraints = ("requests_invitationlink_uses_within_limit",)
+    constraints = ("requests_invitationlink_uses_within_limit", "requests_invitationlink_times_sane")
 
 
 @operation

@@ -22,7 +22,10 @@ def remove(*, attendee_id, actor, reason: str) -> Outcome:
 
 @operation
 def ban(*, attendee_id, actor, reason: str) -> Outcome:
-    """Removes the attendee, and keeps them from coming back to this event by any way."""
+    """Removes the attendee, and keeps them from coming back to this event by any way.
+
+    When the event is over, who was there stays on record; the ban is kept all the same.
+    """
     event, attendee = _find(attendee_id)
     return Outcome(attendee, changed=_ban(event, attendee.user_profile_id, actor, reason))
 
@@ -65,6 +68,8 @@ def _remove(event: Event, attendee: Attendee, actor, reason):
     if attendee.join_request_id:
         join_requests.decline(request_id=attendee.join_request_id, actor=actor, note=reason)
     else:
+        if not event.is_open:
+            raise attendance.EventClosed(status=event.get_status_display().lower())
         attendance.put_out(event=event, attendees=[lock(Attendee.objects, pk=attendee.pk)], actor=actor, reason=reason)
         join_requests.fill_up(event)
 
@@ -74,6 +79,8 @@ def _ban(event, user_profile_id, actor, reason) -> bool:
     _row, made = Ban.objects.get_or_create(
         event=event, user_profile_id=user_profile_id, defaults={"reason": reason, "banned_by": actor}
     )
+    if not event.is_open:
+        return made
     waiting = JoinRequest.objects.pending().filter(event=event, user_profile_id=user_profile_id).first()
     if waiting:
         join_requests.decline(request_id=waiting.pk, actor=actor, note=reason)

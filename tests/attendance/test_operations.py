@@ -94,7 +94,7 @@ def test_let_in_by_the_event_s_status(status, opens):
     else:
         with pytest.raises(operations.EventClosed) as caught:
             let_in(event, admission(person))
-        assert str(caught.value) == f"The event is {status}: nobody can be let in."
+        assert str(caught.value) == f"The event is {status}: nobody can be let in or out."
         assert not Attendee.objects.exists()
 
 

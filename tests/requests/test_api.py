@@ -149,8 +149,8 @@ def test_send_to_an_event_that_approves_by_itself(as_person):
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        ({"status": "completed"}, error("event_closed", "The event is completed: nobody can be let in.")),
-        ({"status": "cancelled"}, error("event_closed", "The event is cancelled: nobody can be let in.")),
+        ({"status": "completed"}, error("event_closed", "The event is completed: nobody can be let in or out.")),
+        ({"status": "cancelled"}, error("event_closed", "The event is cancelled: nobody can be let in or out.")),
     ],
 )
 def test_send_to_an_event_that_is_over(as_person, fields, body):
@@ -193,7 +193,7 @@ def test_send_to_an_unlisted_event(as_person):
 def test_send_to_a_draft_by_its_organizer(event, organizer, as_person):
     Event.objects.update(status="draft")
     assert answered(as_person(organizer).post(send_url(event)), 409) == error(
-        "event_closed", "The event is draft: nobody can be let in."
+        "event_closed", "The event is draft: nobody can be let in or out."
     )
 
 
@@ -599,7 +599,7 @@ def test_approve_when_the_event_is_over(event, organizer, as_person):
     request = JoinRequestFactory(event=event)
     Event.objects.update(status="completed")
     assert answered(as_person(organizer).patch(url(request), {"status": "approved"}), 409) == error(
-        "event_closed", "The event is completed: nobody can be let in."
+        "event_closed", "The event is completed: nobody can be let in or out."
     )
 
 

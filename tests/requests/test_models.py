@@ -5,9 +5,11 @@ commit: as it stands, with pgtrigger's ignore list naming every trigger, and wit
 in front of the real ones that tell the triggers what they would like to hear.
 """
 
+import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from attendance import integrity
 from attendance.models import Attendee
 from requests.models import InvitationLink, JoinRequest
 from requests.operations import join_requests
@@ -586,20 +588,70 @@ def test_a_new_event_starts_with_no_places_taken():
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_a_count_written_by_hand_heals_itself(full, disguise):
+def test_a_count_written_by_hand_is_not_written(full, disguise):
     with transaction.atomic(), connection.cursor() as cursor:
         disguise(cursor)
         cursor.execute("UPDATE public.events SET seats_taken = 0, capacity = 3 WHERE id = %s", [full.pk])
     assert seats(full) == 3
 
 
-def test_a_wrong_count_from_loading_with_triggers_off_heals_by_any_write(full):
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM event_attendees WHERE id = %s RETURNING event_id",
+        "UPDATE event_attendees SET status = 'removed' WHERE id = %s RETURNING event_id",
+        "UPDATE event_attendees SET plus_ones = 1 WHERE id = %s RETURNING event_id",
+    ],
+)
+def test_a_count_written_beside_a_change_counts_the_change_once(full, change):
+    walk_in = AttendeeFactory(event=EventFactory(capacity=9))
+    AttendeeFactory(event=walk_in.event)
+    run(
+        f"WITH changed AS ({change}) UPDATE events SET seats_taken = 0 FROM changed WHERE events.id = changed.event_id",
+        walk_in.pk,
+    )
+    assert seats(walk_in.event) == sum(row.seats for row in Attendee.objects.filter(event=walk_in.event))
+
+
+def test_a_wrong_count_from_loading_with_triggers_off_is_mended_by_the_owner(full):
     with transaction.atomic():
         run("SET LOCAL session_replication_role = replica")
         run("UPDATE events SET seats_taken = 1 WHERE id = %s", full.pk)
     assert seats(full) == 1
-    run("UPDATE events SET seats_taken = seats_taken + 1 WHERE id = %s", full.pk)
+    assert integrity.recount(rows=[full.pk]) == 1
     assert seats(full) == 3
+    run("UPDATE events SET seats_taken = 0 WHERE id = %s", full.pk)
+    assert seats(full) == 3
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_older_snapshot_is_refused_not_believed(approved, level):
+    """It sees the request approved still, while somebody has given its attendee to another person."""
+    stranger = UserProfileFactory()
+    settings = connection.get_connection_params()
+    keys = ("host", "port", "user", "password", "dbname")
+    with psycopg.connect(**{key: settings[key] for key in keys if settings.get(key)}) as old:
+        old.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+        old.execute("SELECT count(*) FROM event_join_requests")
+        with transaction.atomic():
+            run(
+                "UPDATE event_attendees SET join_request_id = NULL, source = 'walk_in', user_profile_id = %s,"
+                " owner_id = %s WHERE join_request_id = %s",
+                stranger.pk,
+                stranger.owner_id,
+                approved.pk,
+            )
+            run(
+                "UPDATE event_join_requests SET status = 'pending', decided_at = NULL, decided_by_id = NULL,"
+                " decision_note = NULL WHERE id = %s",
+                approved.pk,
+            )
+        sql, *params = new_attendees(approved.event, approved.user_profile, request=approved, source="join_request")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            old.execute(sql, params)
+            old.commit()
+        old.rollback()
+    assert not Attendee.objects.filter(join_request=approved).exists()
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)

@@ -123,7 +123,7 @@ def test_move_from_each_status_in_each_event(event, organizer, event_status, sta
         assert unchanged(act, **arguments).status == status
     elif over and target != "cancelled":
         assert refused(attendance.EventClosed, act, **arguments) == (
-            f"The event is {event_status}: nobody can be let in."
+            f"The event is {event_status}: nobody can be let in or out."
         )
     elif (status, name) not in LEGAL:
         assert refused(join_requests.IllegalMove, act, **arguments) == (
@@ -369,7 +369,7 @@ def test_send_to_an_event_that_is_not_published(event, status, before):
     person = request_that_is(before, event).user_profile if before else UserProfileFactory()
     Event.objects.update(status=status)
     assert refused(attendance.EventClosed, join_requests.send, event_id=event.pk, person=person) == (
-        f"The event is {status}: nobody can be let in."
+        f"The event is {status}: nobody can be let in or out."
     )
 
 
@@ -946,7 +946,11 @@ def test_backfill_revives_and_adopts(event):
 def test_backfill_beyond_capacity_is_refused():
     event = EventFactory(capacity=1)
     requests = [ask(event), ask(event)]
+    roomy = ask(EventFactory())
     loaded(event, *requests)
-    refused(attendance.EventFull, join_requests.backfill_attendees, rows=[one.pk for one in requests])
+    loaded(roomy.event, roomy)
+    rows = [one.pk for one in [*requests, roomy]]
+    assert join_requests.backfill_attendees(rows=rows) == 1  # the full event holds up nobody else
+    assert not event.attendees.exists()
     Event.objects.update(capacity=2)
-    assert join_requests.backfill_attendees(rows=[one.pk for one in requests]) == 2
+    assert join_requests.backfill_attendees(rows=rows) == 2

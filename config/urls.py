@@ -11,6 +11,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
 from config.api import IsPublic
+from events import views
 
 api = [
     path("", include("events.urls")),
@@ -37,6 +38,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/", include((api, "api"))),
+    path("password/reset/", views.ask_for_reset, name="admin_password_reset"),
+    path("password/set/", views.set_password, name="set_password"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", ExportToDjangoView, name="metrics"),

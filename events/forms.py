@@ -72,3 +72,19 @@ class ImportScheduleForm(forms.Form):
         if event and organization and event.organization_id != organization.pk:
             self.add_error("event", _("This event belongs to another organisation."))
         return cleaned
+
+
+class ResetForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": ""})
+    )
+
+
+class NewPasswordForm(forms.Form):
+    code = forms.CharField(max_length=1000, widget=forms.HiddenInput)
+    password = forms.CharField(
+        label=_("New password"),
+        max_length=1000,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": ""}),
+    )

@@ -140,8 +140,7 @@ class ByStranger(RateLimit):
 class ByAddress(RateLimit):
     """For each e-mail address that a call names, so that nobody's mailbox is flooded."""
 
-    scope = "account-mail"
-    rate = "10/hour"
+    rate, scope = accounts.MAILS
 
     def identity(self, request, view):
         email = request.data.get("email") if isinstance(request.data, dict) else None

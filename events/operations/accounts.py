@@ -321,6 +321,10 @@ def resend_confirmation(*, email):
         _send_confirmation(person, person.email)
 
 
+MAILS = ("10/hour", "account-mail")
+"""Letters that one address is sent, whichever door asks: no mailbox is flooded."""
+
+
 @operation
 def ask_for_reset(*, email):
     """A mail with a code to set a new password; silence where there is no account."""

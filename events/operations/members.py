@@ -6,6 +6,7 @@ from config.errors import DomainError, lock, operation
 
 from ..models import Membership, Organization, UserProfile
 from ..models.people import Role
+from . import accounts
 
 
 class AlreadyMember(DomainError):
@@ -22,13 +23,14 @@ class LastOwner(DomainError):
 @operation
 def add_member(*, organization_id, email: str, role: str, actor) -> Membership:
     """Gives the person of this e-mail address a role. Somebody new gets a profile without password:
-    they set one by "forgot password", which proves that the address is theirs.
+    they are sent a letter to set one, which proves that the address is theirs.
 
     Raises AlreadyMember.
     """
     person = UserProfile.objects.filter(email__lower=email.lower()).first()
     if person is None:
         person = UserProfile.objects.create_user(email)
+        accounts.ask_for_reset(email=email)
     membership = Membership(organization=Organization(pk=organization_id), user_profile=person, role=role)
     membership._history_user = actor
     membership.save(force_insert=True)

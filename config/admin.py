@@ -573,7 +573,7 @@ class DomainAdmin(Scoped, ModelAdmin):
 class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
     """With the history of each row, to be looked at, not to be rewritten."""
 
-    history_list_display = ("changed_by_reason",)
+    history_list_display = ("reason",)
     shows_history = False
     """Whether this is the copy that shows a row as it was."""
 
@@ -598,8 +598,10 @@ class HistoryAdmin(DomainAdmin, SimpleHistoryAdmin):
         return super().get_readonly_fields(request, obj)
 
     @staticmethod
-    def changed_by_reason(record):
-        return record.history_change_reason or ""
+    def reason(record):
+        """Why, or where nobody said it the status that the row had from then on."""
+        status = record.get_status_display() if hasattr(record, "get_status_display") else ""
+        return record.history_change_reason or status
 
 
 class ReadOnly:
@@ -616,7 +618,20 @@ class ReadOnly:
 
 
 class SafeResource(ModelResource):
-    """Cells that a spreadsheet would run as formulas stay text."""
+    """Cells that a spreadsheet would run as formulas stay text; headings are words, not lookups."""
+
+    headings: dict[str, str] = {
+        "event__title": gettext_lazy("Event"),
+        "user_profile__first_name": gettext_lazy("First name"),
+        "user_profile__last_name": gettext_lazy("Last name"),
+        "user_profile__email": gettext_lazy("E-mail"),
+        "user_profile__phone": gettext_lazy("Phone"),
+        "decided_by__email": gettext_lazy("Decided by"),
+    }
+
+    def get_export_headers(self, selected_fields=None):
+        names = super().get_export_headers(selected_fields)
+        return [str(self.headings.get(name) or name.replace("_", " ").capitalize()) for name in names]
 
     def export_field(self, field, instance, **kwargs):
         value = super().export_field(field, instance, **kwargs)
@@ -627,6 +642,7 @@ class Exportable(ExportMixin):
     """CSV and XLSX of the rows that the list shows, filters and search applied."""
 
     export_form_class = ExportForm
+    to_encoding = "utf-8-sig"  # with the mark by which spreadsheets know it
     formats = (CSV, XLSX)
 
     def get_export_formats(self):

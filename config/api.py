@@ -26,7 +26,7 @@ from rest_framework import pagination, permissions, throttling
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotFound
 from rest_framework.response import Response
 
-from config.errors import WENT_WRONG, DomainError, reference, translate
+from config.errors import WENT_WRONG, DomainError, Unavailable, reference, translate
 from config.json import JSONRenderer
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,11 @@ class ApiExceptionHandler(ExceptionHandler):
 
     def should_not_handle(self, exc):
         return False
+
+    def report_exception(self, exc, response):
+        """A database that is away is no defect: the 503 is logged as one, nobody is woken by a 500."""
+        if exc.status_code != Unavailable.status:
+            super().report_exception(exc, response)
 
 
 # -- Lists ---------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The demo, from nothing to a site that answers: `python -m config.supervisor`, or `make demo`.
 
 Joins the embedded services, brings the database and the demo data up to date, and then runs the
-site's processes side by side until Ctrl-C. Whatever ends it, nothing of it lives on: on a
-signal everything is stopped in order, and after `kill -9` the kernel sends SIGTERM down the line
-(see TIED). What escapes even that is found by its environment at the next start.
+site's processes side by side until Ctrl-C. On a signal everything is stopped in order;
+after `kill -9` the kernel sends SIGTERM down the line (see TIED), and what escapes even that, the
+database among it, is found and stopped by the next run that ends well.
 """
 
 import contextlib

@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from django.views.static import serve
 from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.negotiation import DefaultContentNegotiation
 
 from config import health
 from config.api import IsPublic
@@ -18,7 +19,13 @@ api = [
     path("", include("attendance.urls")),
     path("", include("requests.urls")),
     path(
-        "schema/", SpectacularAPIView.as_view(permission_classes=[IsPublic], authentication_classes=[]), name="schema"
+        "schema/",
+        SpectacularAPIView.as_view(
+            permission_classes=[IsPublic],
+            authentication_classes=[],
+            content_negotiation_class=DefaultContentNegotiation,  # YAML, or JSON for who asks for it
+        ),
+        name="schema",
     ),
     path(
         "docs/",

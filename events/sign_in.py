@@ -122,7 +122,7 @@ class TokenAuthentication(JWTStatelessUserAuthentication):
             return person
         try:
             identity = [uuid.UUID(validated_token["user_id"]), validated_token["owner_id"]]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise AuthenticationFailed(_("The token is invalid or expired."), "token_not_valid") from error
         return UserProfile.from_db(None, ["id", "owner_id"], identity)
 

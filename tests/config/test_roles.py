@@ -121,7 +121,15 @@ SITE = {
 }
 """The admin's pages that are no model's, by status of a GET; whoever isn't named is sent to sign in."""
 
-PLAIN = {"": 302, "healthz": 200, "readyz": 200, "metrics": 200, r"^media/(?P<path>.+)$": 404}
+PLAIN = {
+    "": 302,
+    "healthz": 200,
+    "readyz": 200,
+    "metrics": 200,
+    "password/reset/": 200,
+    "password/set/": 200,
+    r"^media/(?P<path>.+)$": 404,
+}
 """Addresses outside admin and API: the same for everybody."""
 
 LOOK_API, ANY_API = "sorvW", "sordvMW"

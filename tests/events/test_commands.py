@@ -207,7 +207,7 @@ def test_check_integrity_critical_as_json(owned, event):
 
 
 def test_check_integrity_unknown_name(owned):
-    with pytest.raises(CommandError, match="There is no check 'nonsense'; there are: session-rooms, "):
+    with pytest.raises(CommandError, match="There is no check 'nonsense'; there are: .*session-rooms, "):
         check("nonsense")
 
 

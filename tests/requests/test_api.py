@@ -630,7 +630,7 @@ def test_approve_makes_this_many_queries(event, organizer, as_person, django_ass
         answered(api.patch(url(request), {"status": "approved"}), 200)
 
 
-SEND_QUERIES = 11
+SEND_QUERIES = 10
 APPROVE_QUERIES = 15
 
 

@@ -64,7 +64,7 @@ def mailed(api, mailoutbox, capture, path, **data):
 
 
 def code_in(mail):
-    return max(mail.body.split(), key=len)
+    return max((word for word in mail.body.split() if "://" not in word), key=len)
 
 
 def error_of(answer):

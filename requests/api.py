@@ -20,7 +20,7 @@ from config.openapi import refuses
 from events.models import Event, Membership
 from events.models.people import Role
 
-from .models import InvitationLink, JoinRequest, Status
+from .models import InvitationLink, JoinRequest, Status, refuse_past
 from .operations import invitations, join_requests
 
 
@@ -238,6 +238,10 @@ class InvitationLinkSerializer(serializers.ModelSerializer):
         fields = ["id", "event_id", "label", "max_uses", "uses", "expires_at", "revoked_at", "token", "created_at"]
         read_only_fields = ["uses", "revoked_at", "token", "created_at"]
         extra_kwargs = {"max_uses": {"min_value": 1, "max_value": 2**31 - 1}}
+
+    def validate_expires_at(self, moment):
+        refuse_past(moment)
+        return moment
 
 
 @extend_schema(tags=["invitations"])

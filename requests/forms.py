@@ -1,16 +1,17 @@
 """What an act asks for before it is done."""
 
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
+
+from .models import refuse_past
 
 
 class InvitationLinkForm(forms.ModelForm):
     def clean_expires_at(self):
         moment = self.cleaned_data["expires_at"]
-        if moment and "expires_at" in self.changed_data and moment <= timezone.now():
-            raise forms.ValidationError(_("This time is past: the link would let nobody in."), code="past")
+        if "expires_at" in self.changed_data:
+            refuse_past(moment)
         return moment
 
 

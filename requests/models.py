@@ -1,6 +1,7 @@
 """Asking to come in, being invited, and being kept out."""
 
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Case, F, Q, When
@@ -150,6 +151,12 @@ class AttendeeOfRequest(Attendee):
     class Meta:
         proxy = True
         triggers = [triggers.attendee_of_approved()]
+
+
+def refuse_past(moment) -> None:
+    """For a link's new deadline, whichever door it comes by. Raises ValidationError."""
+    if moment is not None and moment <= timezone.now():
+        raise ValidationError(_("This time is past: the link would let nobody in."), code="past")
 
 
 class InvitationLink(models.Model):

@@ -772,3 +772,10 @@ def test_links_make_this_many_queries(event, organizer, as_person, django_assert
     api = as_person(organizer)
     with django_assert_num_queries(3):  # who asks, the event, its links
         assert len(api.get(links_url(event)).json()["results"]) == count
+
+
+def test_a_link_that_is_over_already_is_refused(event, organizer, as_person):
+    body = {"label": "Press", "expires_at": "2020-01-01T00:00:00Z"}
+    answer = answered(as_person(organizer).post(links_url(event), body), 400)
+    assert [(one["code"], one["attr"]) for one in answer["errors"]] == [("past", "expires_at")]
+    assert not InvitationLink.objects.exists()

@@ -1,13 +1,6 @@
 """Pages of the admin that aren't a model's own."""
 
-import os
-import secrets
-import time
-from pathlib import Path
-
-from django.conf import settings
 from django.contrib import messages
-from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
@@ -18,6 +11,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from config import uploads
 from config.api import within
 from config.errors import DomainError
 
@@ -25,48 +19,50 @@ from .forms import ImportScheduleForm, NewPasswordForm, ResetForm
 from .importers import ScheduleError, parse
 from .operations import accounts, schedules
 
-UPLOADS_LAST = 60 * 60
-"""Seconds in which a person confirms what the preview shows."""
-SALT = "events.import_schedule"
+IMPORT_SCHEDULE = "events.import_schedule"
+CHOICES = ("organization", "event", "timezone", "bad_items")
+"""What the import's form asks for besides the file."""
 
 
 def import_schedule(request, model_admin):
-    """Upload, see what would happen, confirm. Nothing is written before that.
-
-    The file waits on the server under a name that nobody can guess, which only its owner gets, in a
-    signed form field together with their choices.
-    """
+    """Upload, see what would happen, confirm. Nothing is written before that."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     form = ImportScheduleForm(person=request.user)
     report = token = error = None
     if request.method == "POST" and "token" in request.POST:
         try:
-            kept, choices = _take(request.POST["token"], request.user)
-        except (signing.BadSignature, FileNotFoundError):
+            kept = uploads.take(request.POST["token"], person=request.user, page=IMPORT_SCHEDULE)
+        except uploads.Gone:
             messages.error(request, _("The uploaded file is no longer here. Choose it again."))
             return HttpResponseRedirect(request.path)
         if "discard" in request.POST:
-            kept.unlink(missing_ok=True)
+            kept.discard()
             return HttpResponseRedirect(request.path)
         token = request.POST["token"]
-        form = ImportScheduleForm(choices, {"file": _Kept(kept, choices["name"])}, person=request.user)
+        form = ImportScheduleForm(kept.choices, {"file": kept}, person=request.user)
         if not form.is_valid():  # a role that the person has lost meanwhile, an event that was deleted
             messages.error(request, _("What you chose is no longer possible. Choose again."))
             return HttpResponseRedirect(request.path)
-        report, error = _run(request, form, kept.read_bytes(), dry_run=False)
+        report, error = _run(request, form, kept.read(), dry_run=False)
         if error is None:
-            kept.unlink(missing_ok=True)
+            kept.discard()
             _tell(request, report)
             return HttpResponseRedirect(reverse("admin:events_event_change", args=(report.event_id,)))
-        report, _error = _run(request, form, kept.read_bytes(), dry_run=True)
+        report, _error = _run(request, form, kept.read(), dry_run=True)
     elif request.method == "POST":
         form = ImportScheduleForm(request.POST, request.FILES, person=request.user)
         if form.is_valid():
             data = form.cleaned_data["file"].read()
             report, error = _run(request, form, data, dry_run=True)
             if report:
-                token = _keep(data, form, request.user)
+                token = uploads.keep(
+                    data,
+                    name=form.cleaned_data["file"].name,
+                    choices={name: form.data.get(name, "") for name in CHOICES},
+                    person=request.user,
+                    page=IMPORT_SCHEDULE,
+                )
             else:
                 form.add_error("file", error)
                 error = None
@@ -120,53 +116,6 @@ def _tell(request, report):
         messages.warning(request, sentence.format(count=count, names=names))
     for note in report.notes:
         messages.info(request, note)
-
-
-# -- The file between the two steps ------------------------------------------------------------
-
-
-class _Kept:
-    """Stands for an upload that was accepted before, so that the form checks the rest again."""
-
-    def __init__(self, path, name):
-        self.name, self.size = name, path.stat().st_size
-
-
-def _folder() -> Path:
-    folder = Path(settings.DATA_DIR) / "uploads"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _keep(data: bytes, form, person) -> str:
-    """Writes the file where only the server reads it; returns the signed token that finds it again."""
-    _sweep()
-    path = _folder() / secrets.token_urlsafe(32)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-    choices = {name: form.data.get(name, "") for name in ("organization", "event", "timezone", "bad_items")}
-    choices |= {"name": form.cleaned_data["file"].name, "path": path.name, "person": str(person.pk)}
-    return signing.dumps(choices, salt=SALT, compress=True)
-
-
-def _take(token: str, person) -> tuple[Path, dict]:
-    """Raises BadSignature, for a token of somebody else's too, and FileNotFoundError."""
-    choices = signing.loads(token, salt=SALT, max_age=UPLOADS_LAST)
-    if choices["person"] != str(person.pk):
-        raise signing.BadSignature
-    path = _folder() / choices["path"]
-    path.stat()
-    return path, choices
-
-
-def _sweep():
-    """Removes what nobody confirmed in time."""
-    for path in _folder().iterdir():
-        try:
-            if path.stat().st_mtime < time.time() - UPLOADS_LAST:
-                path.unlink()
-        except FileNotFoundError:  # swept by another process
-            continue
 
 
 @never_cache

@@ -122,6 +122,8 @@ MORE = {
         "services",  # the embedded PostgreSQL and Redis
         "settings",
         "supervisor",  # make demo
+        "tables",  # CSV and XLSX that people upload
+        "uploads",  # the file between "upload" and "confirm"
         "urls",
         "wsgi",
         "__init__",

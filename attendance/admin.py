@@ -8,8 +8,8 @@ from config.admin import Act, Exportable, HistoryAdmin, ReadOnly, SafeResource, 
 from events.admin import person_header
 from events.models.people import Role
 
-from . import operations
 from .models import Attendee
+from .operations import room
 
 
 class AttendeeResource(SafeResource):
@@ -52,7 +52,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
         Act(
             name="hide",
             label=_("Hide from the room"),
-            operation=operations.hide,
+            operation=room.hide,
             key="attendee_id",
             permission="attendance.manage_attendee",
             done=_("hidden from the room"),
@@ -63,7 +63,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
         Act(
             name="show",
             label=_("Show in the room"),
-            operation=operations.show,
+            operation=room.show,
             key="attendee_id",
             permission="attendance.manage_attendee",
             done=_("shown again, if they want to be seen"),

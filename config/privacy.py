@@ -21,11 +21,15 @@ class PersonalData:
     written; ``person.owner_id`` is the fresh one already, for copies of it in history rows (live
     rows follow by their foreign keys). Rows, counts and audits stay; names, contacts and free texts
     go, from history rows too. It may raise a DomainError to refuse the whole erasure.
+
+    ``erased(person)`` runs in the same transaction once the profile says that it is erased, for what
+    the database releases only then.
     """
 
     name: str
     export: Callable[[Any], Any]
-    erase: Callable[[Any], None]
+    erase: Callable[[Any], None] = lambda person: None
+    erased: Callable[[Any], None] = lambda person: None
 
 
 _registry: dict[str, PersonalData] = {}

@@ -223,6 +223,7 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "events.tasks.heartbeat", "schedule": 30.0, "options": {"expires": 25}},
     "admit-pending": {"task": "requests.tasks.admit_pending", "schedule": 60.0, "options": {"expires": 55}},
+    "complete-events": {"task": "attendance.tasks.complete_events", "schedule": 60.0, "options": {"expires": 55}},
     "check-integrity": {"task": "events.tasks.check_integrity", "schedule": crontab(hour=4, minute=10)},
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},
 }

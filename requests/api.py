@@ -13,7 +13,7 @@ from rest_framework import generics, serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from attendance import operations as attendance
+from attendance.operations import room
 from config.api import RateLimit, UpdatedSince, idempotent
 from config.errors import NotAllowed, NotFound
 from config.openapi import refuses
@@ -113,7 +113,7 @@ class SendJoinRequest(APIView):
         responses={201: JoinRequestSerializer, 200: OpenApiResponse(JoinRequestSerializer, "The one there was.")},
         tags=["join requests"],
     )
-    @refuses(attendance.EventClosed, join_requests.Banned, join_requests.TooManyPlusOnes, attendance.AlreadyAttending)
+    @refuses(room.EventClosed, join_requests.Banned, room.TooManyPlusOnes, room.AlreadyAttending)
     def post(self, request, event_id):
         new = NewJoinRequest(data=request.data)
         new.is_valid(raise_exception=True)
@@ -158,12 +158,12 @@ class JoinRequestDetail(APIView):
     @extend_schema(summary="Decide, cancel or correct", request=Decision, responses=JoinRequestSerializer)
     @refuses(
         NotAllowed,
-        attendance.EventClosed,
-        attendance.EventFull,
+        room.EventClosed,
+        room.EventFull,
         join_requests.Banned,
         join_requests.IllegalMove,
         join_requests.PlusOnesFixed,
-        join_requests.TooManyPlusOnes,
+        room.TooManyPlusOnes,
     )
     def patch(self, request, request_id):
         decision = Decision(data=request.data)
@@ -219,8 +219,8 @@ class AcceptInvitation(APIView):
         NotFound,
         invitations.InvitationInvalid,
         join_requests.Banned,
-        attendance.EventClosed,
-        attendance.EventFull,
+        room.EventClosed,
+        room.EventFull,
     )
     def post(self, request):
         given = InvitationToken(data=request.data)

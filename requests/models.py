@@ -146,11 +146,11 @@ class JoinRequest(models.Model):
 
 
 class AttendeeOfRequest(Attendee):
-    """Carries this app's trigger on the attendees' table, so that the rule lives where it belongs."""
+    """Carries this app's triggers on the attendees' table, so that the rules live where they belong."""
 
     class Meta:
         proxy = True
-        triggers = [triggers.attendee_of_approved()]
+        triggers = [triggers.attendee_of_approved(), triggers.ban_keeps_out()]
 
 
 def refuse_past(moment) -> None:

@@ -6,6 +6,7 @@ from config.database import Trigger, violation
 
 PLUS_ONES_ALLOWED = "requests_joinrequest_plus_ones_allowed"
 APPROVED_HAS_ATTENDEE = "requests_joinrequest_approved_has_attendee"
+BAN_KEEPS_OUT = "requests_ban_keeps_out"
 
 
 def _approved_has_attendee(request_id: str) -> str:
@@ -71,6 +72,24 @@ def plus_ones_allowed() -> Trigger:
             SELECT max_plus_ones INTO allowed FROM events WHERE id = NEW.event_id;
             IF NEW.plus_ones > allowed THEN
                 {violation(PLUS_ONES_ALLOWED, "% plus-ones, the event allows %", "NEW.plus_ones", "allowed")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def ban_keeps_out() -> Trigger:
+    """Nobody who is banned comes in, by whatever door; who was in when an event ended stays on record."""
+    return Trigger(
+        name="ban_keeps_out",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status"),
+        condition=pgtrigger.Condition("NEW.status = 'active'"),
+        func=f"""
+            IF (TG_OP = 'INSERT' OR OLD.status IS DISTINCT FROM NEW.status) AND EXISTS (
+                SELECT FROM event_bans WHERE event_id = NEW.event_id AND user_profile_id = NEW.user_profile_id
+            ) THEN
+                {violation(BAN_KEEPS_OUT, "this person is banned from event %", "NEW.event_id")}
             END IF;
             RETURN NEW;
         """,

@@ -10,8 +10,8 @@ from itertools import islice
 from django.utils import timezone
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
-from attendance import operations as attendance
 from attendance.models import Attendee, Block
+from attendance.operations import room
 from config.database import write
 from config.errors import lock
 from events.models import Event, UserProfile
@@ -161,8 +161,8 @@ class _Scene:
         )
 
     def _let_in(self, people, source, actor, moment):
-        admissions = [attendance.Admission(one.pk, one.owner_id) for one in people]
-        for row in attendance.let_in(event=self.event, admissions=admissions, source=source, actor=actor):
+        admissions = [room.Admission(one.pk, one.owner_id) for one in people]
+        for row in room.let_in(event=self.event, admissions=admissions, source=source, actor=actor):
             self._remember(row, moment())
 
     # Requests and decisions
@@ -236,10 +236,8 @@ class _Scene:
                 self._admit(requests, actor)
 
     def _admit(self, requests, actor):
-        admissions = [
-            attendance.Admission(one.user_profile_id, one.owner_id, one.plus_ones, one.pk) for one in requests
-        ]
-        rows = attendance.let_in(
+        admissions = [room.Admission(one.user_profile_id, one.owner_id, one.plus_ones, one.pk) for one in requests]
+        rows = room.let_in(
             event=self.event, admissions=admissions, source=Source.JOIN_REQUEST, actor=actor, reason="approved"
         )
         for row in rows:
@@ -277,15 +275,15 @@ class _Scene:
             one.notifications_enabled = self.dice.random() > 0.1
             one.looking_for_updated_at = timezone.now()
             one._history_user = one.user_profile
-        fields = ["visibility_enabled", "notifications_enabled", "looking_for_updated_at", *attendance.LOOKING_FOR]
+        fields = ["visibility_enabled", "notifications_enabled", "looking_for_updated_at", *room.LOOKING_FOR]
         bulk_update_with_history(filled, Attendee, fields)
         return attendees
 
     def _drama(self, attendees):
         asked = [one for one in attendees if one.join_request_id and one.user_profile != self.login]
         hidden, blocker, blocked, removed, banned, reopened, left, *_ = self.dice.sample(asked, 7)
-        attendance.hide(attendee_id=hidden.pk, actor=self.organizer)
-        attendance.block(attendee_id=blocker.pk, blocked_id=blocked.pk)
+        room.hide(attendee_id=hidden.pk, actor=self.organizer)
+        room.block(attendee_id=blocker.pk, blocked_id=blocked.pk)
         removals.remove(attendee_id=removed.pk, actor=self.organizer, reason=texts.REMOVED)
         removals.ban(attendee_id=banned.pk, actor=self.owner, reason=texts.BANNED)
         join_requests.reopen(request_id=reopened.join_request_id, actor=self.organizer)

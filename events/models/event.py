@@ -1,5 +1,6 @@
 """The event: when, where, for how many, and how one gets in."""
 
+from datetime import timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.apps import apps
@@ -43,6 +44,18 @@ class Visibility(models.TextChoices):
 class ApprovalMode(models.TextChoices):
     MANUAL = "manual", _("An organiser decides")
     AUTO = "auto", _("Automatic while there is room")
+
+
+class AutoAbsence(models.TextChoices):
+    """Whether people of whom nothing is known are absent once the event is over."""
+
+    ALWAYS = "always", _("Always")
+    IF_USED = "if_used", _("If somebody was checked in or marked")
+    NEVER = "never", _("Never")
+
+
+LONGEST = timedelta(days=30)
+"""For grace and lateness: a typing error shouldn't keep an event open for years."""
 
 
 class EventQuerySet(ScopedQuerySet):
@@ -120,7 +133,7 @@ def _rows_of(app, model, person):
 
 
 class Event(models.Model):
-    Status, Visibility, ApprovalMode = Status, Visibility, ApprovalMode
+    Status, Visibility, ApprovalMode, AutoAbsence = Status, Visibility, ApprovalMode, AutoAbsence
 
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey(
@@ -143,6 +156,32 @@ class Event(models.Model):
     )
     visibility = models.CharField(_("visibility"), max_length=10, choices=Visibility.choices, default=Visibility.PUBLIC)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.DRAFT)
+    late_after = models.DurationField(
+        _("late after"),
+        null=True,
+        blank=True,
+        help_text=_("Minutes after the start from which whoever checks in is late. Empty: nobody is late."),
+    )
+    auto_absence = models.CharField(
+        _("mark absence"),
+        max_length=10,
+        choices=AutoAbsence.choices,
+        default=AutoAbsence.ALWAYS,
+        db_default=AutoAbsence.ALWAYS,
+        help_text=_("When the event is over, whoever was neither checked in nor marked becomes absent."),
+    )
+    auto_absence_grace = models.DurationField(
+        _("grace"),
+        default=timedelta(minutes=30),
+        db_default=timedelta(minutes=30),
+        help_text=_("Minutes after the end until the event is completed and absence is marked."),
+    )
+    door_adds_walk_ins = models.BooleanField(
+        _("door staff add walk-ins"),
+        default=True,
+        db_default=True,
+        help_text=_("Organisers may in any case; registered devices have a switch of their own."),
+    )
     external_id = models.CharField(_("ID in the imported schedule"), max_length=300, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -175,6 +214,13 @@ class Event(models.Model):
             known("status", Status, "events_event_status_known"),
             known("visibility", Visibility, "events_event_visibility_known"),
             known("approval_mode", ApprovalMode, "events_event_approval_mode_known"),
+            known("auto_absence", AutoAbsence, "events_event_auto_absence_known"),
+            models.CheckConstraint(
+                condition=Q(auto_absence_grace__range=(timedelta(0), LONGEST))
+                & (Q(late_after=None) | Q(late_after__range=(timedelta(0), LONGEST))),
+                name="events_event_door_times_sane",
+                violation_error_message=_("Lateness and grace lie between 0 minutes and 30 days."),
+            ),
         ]
         indexes = [models.Index("status", "starts_at", name="events_status_starts_at")]
         triggers = [touched(), kept_counter("seats_taken")]
@@ -190,6 +236,11 @@ class Event(models.Model):
     def is_open(self) -> bool:
         """Whether people can still be let in."""
         return self.status in self.Status.OPEN
+
+    @property
+    def late_from(self):
+        """The moment from which whoever checks in is late; None where nobody is."""
+        return self.starts_at + self.late_after if self.late_after is not None else None
 
     @property
     def seats_left(self) -> int | None:

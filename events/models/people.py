@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from functools import cached_property
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -23,6 +24,18 @@ def validate_phone(value: str) -> None:
         number = None
     if number is None or not is_possible_number(number) or format_number(number, PhoneNumberFormat.E164) != value:
         raise ValidationError(_("Give the number with its country code, like +14155550123."), code="invalid_phone")
+
+
+def to_e164(text: str, region: str | None = None) -> str:
+    """The number as it is stored, however it is written; ``region`` ("US", by default settings.PHONE_REGION)
+    is that of numbers without a country code. Raises ValidationError."""
+    try:
+        number = parse(text, region or settings.PHONE_REGION)
+    except NumberParseException:
+        number = None
+    if number is None or not is_possible_number(number):
+        raise ValidationError(_("This is no phone number that can be called."), code="invalid_phone")
+    return format_number(number, PhoneNumberFormat.E164)
 
 
 models.EmailField.register_lookup(Lower)  # ``email__lower=…`` finds its way by the unique index

@@ -23,6 +23,7 @@ class EventRuleBroken(DomainError):
     constraints = (
         "events_event_starts_before_ends",
         "events_event_times_sane",
+        "events_event_door_times_sane",
         "events_session_times_sane",
         "events_session_starts_before_ends",
         "events_session_rsvp_window",
@@ -86,6 +87,10 @@ COPIED = (
     "max_plus_ones",
     "approval_mode",
     "visibility",
+    "late_after",
+    "auto_absence",
+    "auto_absence_grace",
+    "door_adds_walk_ins",
 )
 
 

@@ -87,6 +87,8 @@ def erase(*, person_id, actor):
     person._history_user = actor
     person.save()
     person.history.update(owner_id=fresh, **FORGOTTEN)
+    for one in all_personal_data():
+        one.erased(person)
     return person
 
 

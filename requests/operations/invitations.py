@@ -4,8 +4,8 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from attendance import operations as attendance
 from attendance.models import Attendee
+from attendance.operations import room
 from config.errors import DomainError, NotFound, Outcome, lock, lock_with_event, operation
 from events.models import UserProfile
 
@@ -42,9 +42,9 @@ def accept(*, token: str, person) -> Outcome:
     if request:
         join_requests.approve_locked(event, request, actor=link.created_by, reason=reason)
     else:
-        attendance.let_in(
+        room.let_in(
             event=event,
-            admissions=[attendance.Admission(person.pk, person.owner_id)],
+            admissions=[room.Admission(person.pk, person.owner_id)],
             source=Attendee.Source.INVITATION,
             actor=person,
             reason=reason,

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.utils import bulk_create_with_history
 
-from attendance import operations as attendance
 from attendance.models import Attendee, seats_counted
+from attendance.operations import room
 from config.database import write
 from config.errors import SYSTEM, DomainError, Outcome, lock, lock_with_event, operation
 from events.models import Event
@@ -21,14 +21,6 @@ from events.models import Event
 from ..models import Ban, JoinRequest, Status
 
 log = structlog.get_logger(__name__)
-
-
-class TooManyPlusOnes(DomainError):
-    code = "too_many_plus_ones"
-    status = 400
-    message = _("At most {allowed} plus-ones for each person are allowed at this event.")
-    plain = _("More plus-ones than this event allows.")
-    constraints = ("requests_joinrequest_plus_ones_allowed",)
 
 
 class IllegalMove(DomainError):
@@ -45,6 +37,7 @@ class Banned(DomainError):
     code = "banned"
     status = 403
     message = _("This person may not attend this event.")
+    constraints = ("requests_ban_keeps_out",)
 
 
 class Miscounted(DomainError):
@@ -89,10 +82,10 @@ def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome
     if request and request.status != Status.CANCELLED:
         return Outcome(request, changed=False)
     if event.status != Event.Status.PUBLISHED:
-        raise attendance.EventClosed(status=event.get_status_display().lower())
+        raise room.EventClosed(status=event.get_status_display().lower())
     refuse_banned(event, person.pk)
     if plus_ones > event.max_plus_ones:
-        raise TooManyPlusOnes(allowed=event.max_plus_ones)
+        raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
     made = request is None
     if not made:
         request.plus_ones, request.comments, request.held = plus_ones, comments, False
@@ -101,7 +94,7 @@ def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome
         _set_status([request], Status.PENDING, actor=person, reason="sent again", also=also)
     else:
         if Attendee.objects.active().filter(event=event, user_profile=person).exists():
-            raise attendance.AlreadyAttending
+            raise room.AlreadyAttending
         request = JoinRequest(
             event=event, user_profile=person, owner_id=person.owner_id, plus_ones=plus_ones, comments=comments
         )
@@ -119,7 +112,7 @@ def edit(*, request_id, actor, changes: dict) -> JoinRequest:
     if request.status != Status.PENDING:
         raise PlusOnesFixed(status=request.get_status_display().lower())
     if changes.get("plus_ones", 0) > event.max_plus_ones:
-        raise TooManyPlusOnes(allowed=event.max_plus_ones)
+        raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
     for name, value in changes.items():
         setattr(request, name, value)
     write([request], changes, actor=actor)
@@ -139,7 +132,7 @@ def approve(*, request_id, actor, note: str | None = None) -> Outcome:
         return Outcome(request, changed=False)
     refuse_banned(event, request.user_profile_id)
     if request.plus_ones > event.max_plus_ones:  # the event allowed more when they asked
-        raise TooManyPlusOnes(allowed=event.max_plus_ones)
+        raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
     _approve(event, [request], actor=actor, note=note)
     return Outcome(request, changed=True)
 
@@ -225,7 +218,7 @@ def _backfill_event(*, event_id, rows) -> int:
     if Event.objects.filter(pk=event_id).exclude(seats_taken=seats_counted()).exists():
         raise Miscounted
     requests = list(JoinRequest.objects.without_attendee().filter(event=event, pk__in=rows))
-    attendance.admit(
+    room.admit(
         event=event,
         admissions=[_admission(one) for one in requests],
         source=Attendee.Source.JOIN_REQUEST,
@@ -255,14 +248,14 @@ def _moves(event, request, to) -> bool:
     if request.status == to:
         return False
     if not event.is_open and to != Status.CANCELLED:
-        raise attendance.EventClosed(status=event.get_status_display().lower())
+        raise room.EventClosed(status=event.get_status_display().lower())
     if to not in MOVES[request.status]:
         raise IllegalMove(old=request.get_status_display().lower(), new=to.label.lower())
     return True
 
 
 def _approve(event, requests, *, actor, note=None, reason=None):
-    attendance.let_in(
+    room.let_in(
         event=event,
         admissions=[_admission(one) for one in requests],
         source=Attendee.Source.JOIN_REQUEST,
@@ -273,7 +266,7 @@ def _approve(event, requests, *, actor, note=None, reason=None):
 
 
 def _admission(request):
-    return attendance.Admission(
+    return room.Admission(
         user_profile_id=request.user_profile_id,
         owner_id=request.owner_id,
         plus_ones=request.plus_ones,
@@ -288,7 +281,7 @@ def _leave(request_id, to, *, actor, note=None, held=False, never_from=None):
     if request.status == never_from:
         raise IllegalMove(old=request.get_status_display().lower(), new=to.label.lower())
     attendees = Attendee.objects.select_for_update(no_key=True).filter(join_request=request)
-    attendance.put_out(event=event, attendees=attendees, actor=actor, reason=note or to.value)
+    room.put_out(event=event, attendees=attendees, actor=actor, reason=note or to.value)
     request.held = held
     _set_status([request], to, actor=actor, note=note)
     fill_up(event)

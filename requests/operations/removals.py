@@ -1,7 +1,7 @@
 """An organiser takes somebody out, keeps them out, or changes how many they bring."""
 
-from attendance import operations as attendance
 from attendance.models import Attendee
+from attendance.operations import room
 from config.database import write
 from config.errors import Outcome, lock, lock_event_of, lock_with_event, operation
 from events.models import Event
@@ -47,13 +47,13 @@ def change_plus_ones(*, attendee_id, actor, plus_ones: int) -> Outcome:
     if attendee.plus_ones == plus_ones:
         return Outcome(attendee, changed=False)
     if plus_ones > event.max_plus_ones:
-        raise join_requests.TooManyPlusOnes(allowed=event.max_plus_ones)
+        raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
     fewer = plus_ones < attendee.plus_ones
     if attendee.join_request_id:
         request = lock(JoinRequest.objects, pk=attendee.join_request_id)
         request.plus_ones = plus_ones
         write([request], ["plus_ones"], actor=actor, reason="plus-ones changed by an organiser")
-    attendance.change_plus_ones(event=event, attendee=attendee, plus_ones=plus_ones, actor=actor)
+    room.change_plus_ones(event=event, attendee=attendee, plus_ones=plus_ones, actor=actor)
     if fewer:
         join_requests.fill_up(event)
     return Outcome(attendee, changed=True)
@@ -69,8 +69,8 @@ def _remove(event: Event, attendee: Attendee, actor, reason):
         join_requests.decline(request_id=attendee.join_request_id, actor=actor, note=reason)
     else:
         if not event.is_open:
-            raise attendance.EventClosed(status=event.get_status_display().lower())
-        attendance.put_out(event=event, attendees=[lock(Attendee.objects, pk=attendee.pk)], actor=actor, reason=reason)
+            raise room.EventClosed(status=event.get_status_display().lower())
+        room.put_out(event=event, attendees=[lock(Attendee.objects, pk=attendee.pk)], actor=actor, reason=reason)
         join_requests.fill_up(event)
 
 

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 from PIL import Image
 
-from attendance import operations
 from attendance.models import Attendee, Block
+from attendance.operations import room
 from events.models import Event, UserProfile
 from requests.operations import join_requests, removals
 from tests.factories import (
@@ -144,7 +144,7 @@ def test_room_of_an_organizer_who_attends(event, organizer, as_person):
 
 
 def test_room_of_the_invisible_shows_themselves(event, me, api, as_person):
-    operations.update_own(attendee_id=me.pk, actor=me.user_profile, changes={"visibility_enabled": False})
+    room.update_own(attendee_id=me.pk, actor=me.user_profile, changes={"visibility_enabled": False})
     other = AttendeeFactory(event=event)
     assert answered(api.get(room_url(event)), 200)["results"] == [shown(me, is_me=True), shown(other)]
     assert ids(as_person(other.user_profile).get(room_url(event))) == [str(other.pk)]
@@ -326,10 +326,10 @@ def test_updated_since_a_request_was_declined(event, api):
 def test_updated_since_somebody_was_hidden_and_shown(event, organizer, api, as_person):
     other = AttendeeFactory(event=event)
     settle()
-    operations.hide(attendee_id=other.pk, actor=organizer)
+    room.hide(attendee_id=other.pk, actor=organizer)
     assert changes(api, event) == [gone(other)]
     assert changes(as_person(organizer), event) == [shown(other)]
-    operations.show(attendee_id=other.pk, actor=organizer)
+    room.show(attendee_id=other.pk, actor=organizer)
     assert changes(api, event) == [shown(other)]
 
 

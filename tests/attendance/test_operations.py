@@ -3,8 +3,8 @@
 import pytest
 from django.utils import timezone
 
-from attendance import operations
 from attendance.models import Attendee, Block
+from attendance.operations import room
 from config.errors import NotFound
 from events.models import Event
 from tests.factories import AttendeeFactory, EventFactory, JoinRequestFactory, UserProfileFactory
@@ -18,11 +18,11 @@ def rows():
 
 
 def admission(person, plus_ones=0):
-    return operations.Admission(person.pk, person.owner_id, plus_ones)
+    return room.Admission(person.pk, person.owner_id, plus_ones)
 
 
 def let_in(event, *admissions, actor=None, reason=None):
-    return operations.let_in(
+    return room.let_in(
         event=event, admissions=admissions, source=Attendee.Source.IMPORT, actor=actor, reason=reason
     )
 
@@ -48,7 +48,7 @@ def test_let_in_all_or_none():
     AttendeeFactory(event=event)
     event.refresh_from_db()
     before = rows()
-    with pytest.raises(operations.EventFull) as caught:
+    with pytest.raises(room.EventFull) as caught:
         let_in(event, *[admission(one) for one in UserProfileFactory.create_batch(3)])
     assert str(caught.value) == "The event is full: 1 of 3 places taken; this request needs 3."
     assert rows() == before
@@ -59,7 +59,7 @@ def test_let_in_counts_within_the_same_transaction():
     let_in(event, admission(UserProfileFactory()))
     let_in(event, admission(UserProfileFactory()))
     assert event.seats_taken == 2 == Event.objects.get().seats_taken
-    with pytest.raises(operations.EventFull):
+    with pytest.raises(room.EventFull):
         let_in(event, admission(UserProfileFactory()))
 
 
@@ -78,7 +78,7 @@ def test_let_in_who_is_in_needs_only_more_plus_ones():
     event.refresh_from_db()
     let_in(event, admission(row.user_profile, 2))
     assert (Attendee.objects.get().plus_ones, event.seats_taken) == (2, 3)
-    with pytest.raises(operations.EventFull) as caught:
+    with pytest.raises(room.EventFull) as caught:
         let_in(event, admission(row.user_profile, 4))
     assert "3 of 3 places taken; this request needs 2" in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_let_in_by_the_event_s_status(status, opens):
     if opens:
         assert len(let_in(event, admission(person))) == 1
     else:
-        with pytest.raises(operations.EventClosed) as caught:
+        with pytest.raises(room.EventClosed) as caught:
             let_in(event, admission(person))
         assert str(caught.value) == f"The event is {status}: nobody can be let in or out."
         assert not Attendee.objects.exists()
@@ -101,7 +101,7 @@ def test_let_in_by_the_event_s_status(status, opens):
 def test_admit_mends_the_past():
     event = EventFactory(status="completed")
     person = UserProfileFactory()
-    operations.admit(event=event, admissions=[admission(person)], source=Attendee.Source.IMPORT, actor=None)
+    room.admit(event=event, admissions=[admission(person)], source=Attendee.Source.IMPORT, actor=None)
     assert Attendee.objects.get().user_profile == person
 
 
@@ -114,7 +114,7 @@ def test_let_in_nobody(event):
 def test_put_out_removes_the_active_only(event, organizer):
     active, removed = AttendeeFactory(event=event, plus_ones=1), AttendeeFactory(event=event, status="removed")
     event.refresh_from_db()
-    operations.put_out(event=event, attendees=[active, removed], actor=organizer, reason="Storm")
+    room.put_out(event=event, attendees=[active, removed], actor=organizer, reason="Storm")
     assert event.seats_taken == 0 == Event.objects.get().seats_taken
     assert history(active)[-1] == ("removed", organizer.pk, "Storm")
     assert history(removed) == [("removed", None, None)]
@@ -131,7 +131,7 @@ def test_let_in_makes_three_queries_for_any_number(event, django_assert_num_quer
 def test_put_out_makes_two_queries_for_any_number(event, django_assert_num_queries, count):
     people = AttendeeFactory.create_batch(count, event=event)
     with django_assert_num_queries(2):  # the rows, their history
-        operations.put_out(event=event, attendees=people, actor=None)
+        room.put_out(event=event, attendees=people, actor=None)
 
 
 # -- Hiding --------------------------------------------------------------------------------------
@@ -140,12 +140,12 @@ def test_put_out_makes_two_queries_for_any_number(event, django_assert_num_queri
 def test_hide_and_show(event, organizer):
     row = AttendeeFactory(event=event)
     before = timezone.now()
-    outcome = operations.hide(attendee_id=row.pk, actor=organizer)
+    outcome = room.hide(attendee_id=row.pk, actor=organizer)
     row.refresh_from_db()
     assert outcome.changed is True
     assert before <= row.hidden_at <= timezone.now()
     assert (row.status, row.visibility_enabled) == ("active", True)
-    assert operations.show(attendee_id=row.pk, actor=organizer).changed is True
+    assert room.show(attendee_id=row.pk, actor=organizer).changed is True
     row.refresh_from_db()
     assert row.hidden_at is None
     assert history(row)[1:] == [
@@ -154,17 +154,17 @@ def test_hide_and_show(event, organizer):
     ]
 
 
-@pytest.mark.parametrize("act", [operations.hide, operations.show])
+@pytest.mark.parametrize("act", [room.hide, room.show])
 def test_hide_and_show_twice(event, organizer, act):
     row = AttendeeFactory(event=event)
-    operations.hide(attendee_id=row.pk, actor=organizer)
+    room.hide(attendee_id=row.pk, actor=organizer)
     act(attendee_id=row.pk, actor=organizer)
     before = rows()
     assert act(attendee_id=row.pk, actor=organizer).changed is False
     assert rows() == before
 
 
-@pytest.mark.parametrize("act", [operations.hide, operations.show])
+@pytest.mark.parametrize("act", [room.hide, room.show])
 def test_hide_and_show_of_nobody(organizer, act):
     with pytest.raises(NotFound):
         act(attendee_id=organizer.pk, actor=organizer)
@@ -183,7 +183,7 @@ def test_update_own_sets_looking_for_and_its_time(event):
         "company_website": "https://example.org",
         "match_profile": {"a": [1, None]},
     }
-    operations.update_own(attendee_id=row.pk, actor=row.user_profile, changes=changes)
+    room.update_own(attendee_id=row.pk, actor=row.user_profile, changes=changes)
     row.refresh_from_db()
     assert {name: getattr(row, name) for name in changes} == changes
     assert before <= row.looking_for_updated_at <= timezone.now()
@@ -192,7 +192,7 @@ def test_update_own_sets_looking_for_and_its_time(event):
 
 def test_update_own_visibility_leaves_looking_for_s_time(event):
     row = AttendeeFactory(event=event)
-    operations.update_own(attendee_id=row.pk, actor=row.user_profile, changes={"visibility_enabled": False})
+    room.update_own(attendee_id=row.pk, actor=row.user_profile, changes={"visibility_enabled": False})
     row.refresh_from_db()
     assert (row.visibility_enabled, row.looking_for_updated_at) == (False, None)
 
@@ -201,13 +201,13 @@ def test_update_own_visibility_leaves_looking_for_s_time(event):
 def test_update_own_without_a_change(event, changes):
     row = AttendeeFactory(event=event, goals="Meet")
     before = rows()
-    assert operations.update_own(attendee_id=row.pk, actor=row.user_profile, changes=changes) == row
+    assert room.update_own(attendee_id=row.pk, actor=row.user_profile, changes=changes) == row
     assert rows() == before
 
 
 def test_update_own_of_nobody(organizer):
     with pytest.raises(NotFound):
-        operations.update_own(attendee_id=organizer.pk, actor=organizer, changes={"goals": "x"})
+        room.update_own(attendee_id=organizer.pk, actor=organizer, changes={"goals": "x"})
 
 
 # -- Blocks --------------------------------------------------------------------------------------
@@ -216,29 +216,29 @@ def test_update_own_of_nobody(organizer):
 def test_block_and_unblock(event):
     me, other = AttendeeFactory.create_batch(2, event=event)
     stamps = [me.updated_at, other.updated_at]
-    assert operations.block(attendee_id=me.pk, blocked_id=other.pk).changed is True
+    assert room.block(attendee_id=me.pk, blocked_id=other.pk).changed is True
     assert list(Block.objects.values_list("attendee", "blocked")) == [(me.pk, other.pk)]
     touched = [Attendee.objects.get(pk=one.pk).updated_at for one in (me, other)]
     assert all(new > old for new, old in zip(touched, stamps, strict=True))
-    assert operations.block(attendee_id=me.pk, blocked_id=other.pk).changed is False
+    assert room.block(attendee_id=me.pk, blocked_id=other.pk).changed is False
     assert Block.objects.count() == 1
-    assert operations.unblock(attendee_id=me.pk, blocked_id=other.pk).changed is True
-    assert operations.unblock(attendee_id=me.pk, blocked_id=other.pk).changed is False
+    assert room.unblock(attendee_id=me.pk, blocked_id=other.pk).changed is True
+    assert room.unblock(attendee_id=me.pk, blocked_id=other.pk).changed is False
     assert not Block.objects.exists()
 
 
 def test_unblock_from_the_other_side_does_nothing(event):
     me, other = AttendeeFactory.create_batch(2, event=event)
-    operations.block(attendee_id=me.pk, blocked_id=other.pk)
-    assert operations.unblock(attendee_id=other.pk, blocked_id=me.pk).changed is False
+    room.block(attendee_id=me.pk, blocked_id=other.pk)
+    assert room.unblock(attendee_id=other.pk, blocked_id=me.pk).changed is False
     assert Block.objects.count() == 1
 
 
 def test_block_oneself(event):
     me = AttendeeFactory(event=event)
     before = rows()
-    with pytest.raises(operations.OwnBlock):
-        operations.block(attendee_id=me.pk, blocked_id=me.pk)
+    with pytest.raises(room.OwnBlock):
+        room.block(attendee_id=me.pk, blocked_id=me.pk)
     assert rows() == before
 
 

@@ -16,8 +16,8 @@ from django.db.models import F
 from django.utils import timezone
 from PIL import Image
 
-from attendance import operations as attendance
 from attendance.models import Attendee, Block
+from attendance.operations import room
 from config import demo, integrity
 from config.demo import agenda, clock, photos
 from config.demo.people import PASSWORD
@@ -259,7 +259,7 @@ def test_what_people_did_stays(made):
     actor = made.logins["organizer@demo.example"]
     join_requests.approve(request_id=approved.pk, actor=actor)
     gone = Attendee.objects.active().filter(event__external_id="demo:now").first()
-    attendance.hide(attendee_id=gone.pk, actor=actor)
+    room.hide(attendee_id=gone.pk, actor=actor)
     Event.objects.filter(external_id="demo:auto").update(title="Evening Paddle")
     Session.objects.filter(title="Boring on purpose").update(title="Boring by accident")
     UserProfile.objects.filter(email="viewer@demo.example").update(first_name="Somebody")

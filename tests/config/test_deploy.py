@@ -31,7 +31,7 @@ def deployed():
 JOIN_AND_APPROVE = """
 import json
 from attendance.models import Attendee
-from attendance.operations import EventFull
+from attendance.operations.room import EventFull
 from requests.operations import join_requests, removals
 from tests import factories
 

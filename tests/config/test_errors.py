@@ -7,7 +7,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.http import Http404
 from django.test import RequestFactory
 
-from attendance.operations import EventFull
+from attendance.operations.room import EventFull
 from config import errors
 from config.errors import (
     Busy,

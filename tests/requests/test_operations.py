@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from attendance import operations as attendance
 from attendance.models import Attendee
+from attendance.operations import room
 from config.errors import NotFound
 from events.models import Event
 from requests.models import Ban, InvitationLink, JoinRequest
@@ -122,7 +122,7 @@ def test_move_from_each_status_in_each_event(event, organizer, event_status, sta
     if status == target:
         assert unchanged(act, **arguments).status == status
     elif over and target != "cancelled":
-        assert refused(attendance.EventClosed, act, **arguments) == (
+        assert refused(room.EventClosed, act, **arguments) == (
             f"The event is {event_status}: nobody can be let in or out."
         )
     elif (status, name) not in LEGAL:
@@ -194,7 +194,7 @@ def test_approve_twice_leaves_one_attendee_and_one_entry_in_the_history(event, o
 def test_approve_after_going_back_keeps_the_attendee_as_it_was(event, organizer):
     request = let_in(event, plus_ones=1)
     first = attendee_of(request)
-    attendance.update_own(
+    room.update_own(
         attendee_id=first.pk, actor=request.user_profile, changes={"goals": "Meet people", "visibility_enabled": False}
     )
     first.refresh_from_db()
@@ -271,7 +271,7 @@ def test_approve_when_full_is_refused_with_figures():
     event = EventFactory(capacity=3)
     let_in(event, plus_ones=1)
     request = ask(event, plus_ones=2)
-    assert refused(attendance.EventFull, join_requests.approve, request_id=request.pk, actor=None) == (
+    assert refused(room.EventFull, join_requests.approve, request_id=request.pk, actor=None) == (
         "The event is full: 2 of 3 places taken; this request needs 3."
     )
 
@@ -281,7 +281,7 @@ def test_approve_takes_the_last_places_exactly():
     let_in(event)
     let_in(event, plus_ones=1)
     assert seats(event) == 3
-    assert "3 of 3" in refused(attendance.EventFull, join_requests.approve, request_id=ask(event).pk, actor=None)
+    assert "3 of 3" in refused(room.EventFull, join_requests.approve, request_id=ask(event).pk, actor=None)
 
 
 def test_pending_requests_hold_no_place():
@@ -296,7 +296,7 @@ def test_approve_again_needs_a_place_again():
     first = let_in(event)
     join_requests.reopen(request_id=first.pk, actor=None)
     let_in(event)
-    refused(attendance.EventFull, join_requests.approve, request_id=first.pk, actor=None)
+    refused(room.EventFull, join_requests.approve, request_id=first.pk, actor=None)
     assert attendee_of(first).status == "removed"
 
 
@@ -368,7 +368,7 @@ def test_send_again_reopens_what_was_cancelled(event):
 def test_send_to_an_event_that_is_not_published(event, status, before):
     person = request_that_is(before, event).user_profile if before else UserProfileFactory()
     Event.objects.update(status=status)
-    assert refused(attendance.EventClosed, join_requests.send, event_id=event.pk, person=person) == (
+    assert refused(room.EventClosed, join_requests.send, event_id=event.pk, person=person) == (
         f"The event is {status}: nobody can be let in or out."
     )
 
@@ -386,13 +386,13 @@ def test_send_to_an_unknown_event(db):
 @pytest.mark.parametrize("before", [None, "cancelled"])
 def test_send_with_too_many_plus_ones(event, before):
     person = request_that_is(before, event).user_profile if before else UserProfileFactory()
-    text = refused(join_requests.TooManyPlusOnes, join_requests.send, event_id=event.pk, person=person, plus_ones=4)
+    text = refused(room.TooManyPlusOnes, join_requests.send, event_id=event.pk, person=person, plus_ones=4)
     assert text == "At most 3 plus-ones for each person are allowed at this event."
 
 
 def test_send_by_somebody_who_attends_already(event):
     person = AttendeeFactory(event=event).user_profile
-    refused(attendance.AlreadyAttending, join_requests.send, event_id=event.pk, person=person)
+    refused(room.AlreadyAttending, join_requests.send, event_id=event.pk, person=person)
 
 
 def test_send_by_somebody_who_was_removed(event):
@@ -426,7 +426,7 @@ def test_edit_after_the_decision(event, status):
 def test_edit_with_too_many_plus_ones(event):
     request = ask(event)
     refused(
-        join_requests.TooManyPlusOnes,
+        room.TooManyPlusOnes,
         join_requests.edit,
         request_id=request.pk,
         actor=request.user_profile,
@@ -715,7 +715,7 @@ def test_remove_from_an_event_that_is_over(event, organizer):
     request = let_in(event)
     Event.objects.update(status="completed")
     refused(
-        attendance.EventClosed, removals.remove, attendee_id=attendee_of(request).pk, actor=organizer, reason="Late"
+        room.EventClosed, removals.remove, attendee_id=attendee_of(request).pk, actor=organizer, reason="Late"
     )
 
 
@@ -738,7 +738,7 @@ def test_change_plus_ones_when_full():
     event = EventFactory(capacity=3)
     request = let_in(event, plus_ones=1)
     text = refused(
-        attendance.EventFull,
+        room.EventFull,
         removals.change_plus_ones,
         attendee_id=attendee_of(request).pk,
         actor=None,
@@ -750,7 +750,7 @@ def test_change_plus_ones_when_full():
 def test_change_plus_ones_beyond_what_the_event_allows(event, organizer):
     request = let_in(event)
     refused(
-        join_requests.TooManyPlusOnes,
+        room.TooManyPlusOnes,
         removals.change_plus_ones,
         attendee_id=attendee_of(request).pk,
         actor=organizer,
@@ -762,7 +762,7 @@ def test_change_plus_ones_in_an_event_that_is_over(event, organizer):
     request = let_in(event)
     Event.objects.update(status="cancelled")
     refused(
-        attendance.EventClosed,
+        room.EventClosed,
         removals.change_plus_ones,
         attendee_id=attendee_of(request).pk,
         actor=organizer,
@@ -875,7 +875,7 @@ def test_accept_when_full():
     event = EventFactory(capacity=1)
     link = InvitationLinkFactory(event=event)
     let_in(event)
-    text = refused(attendance.EventFull, invitations.accept, token=link.token, person=UserProfileFactory())
+    text = refused(room.EventFull, invitations.accept, token=link.token, person=UserProfileFactory())
     assert text == "The event is full: 1 of 1 places taken; this request needs 1."
     assert uses(link) == 0
 
@@ -883,7 +883,7 @@ def test_accept_when_full():
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
 def test_accept_when_the_event_is_over(event, link, status):
     Event.objects.update(status=status)
-    refused(attendance.EventClosed, invitations.accept, token=link.token, person=UserProfileFactory())
+    refused(room.EventClosed, invitations.accept, token=link.token, person=UserProfileFactory())
 
 
 def test_accept_by_a_closed_account(link):

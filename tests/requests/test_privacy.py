@@ -2,8 +2,8 @@
 
 import pytest
 
-from attendance import operations as attendance
 from attendance.models import Attendee
+from attendance.operations import room
 from events.models import Event, UserProfile
 from events.operations import privacy
 from requests.models import JoinRequest
@@ -21,7 +21,7 @@ def test_erase_frees_open_events_and_empties_texts():
         join_requests.approve(request_id=request.pk, actor=None, note="Jane is nice")
     Event.objects.filter(pk=past.event_id).update(status="completed")
     attendee = Attendee.objects.get(join_request=past)
-    attendance.update_own(attendee_id=attendee.pk, actor=person, changes={"goals": "Meet people"})
+    room.update_own(attendee_id=attendee.pk, actor=person, changes={"goals": "Meet people"})
     old_owner_id = person.owner_id
 
     privacy.erase(person_id=person.pk, actor=person)

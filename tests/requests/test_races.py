@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 
 from attendance.models import Attendee
-from attendance.operations import EventFull
+from attendance.operations.room import EventFull
 from config.errors import Busy, DomainError, translated
 from events.models import Event
 from requests.models import JoinRequest

@@ -12,6 +12,9 @@ from config.database import CompositeForeignKey, RandomCode, counting, known, ne
 from events.models import Event, UserProfile
 from events.models.people import ScopedQuerySet
 
+from ..triggers import audited, claimed_or_sql
+from .record import AttendanceSource, AttendanceStatus
+
 
 def new_ticket_code() -> str:
     """What the QR code carries: 192 random bits, URL-safe."""
@@ -36,6 +39,12 @@ SEATS = "CASE WHEN status = 'active' THEN 1 + plus_ones ELSE 0 END"
 """Places that a row takes, in SQL; Attendee.seats says the same."""
 
 
+ATTENDANCE = tuple(
+    f"attendance_{name}" for name in ("status", "marked_at", "marked_by", "device", "source", "notes", "updated_at")
+)
+"""The columns that say whether somebody came; written by attendance.operations.record only."""
+
+
 class AttendeeQuerySet(ScopedQuerySet):
     organization_path = "event__organization"
 
@@ -45,6 +54,14 @@ class AttendeeQuerySet(ScopedQuerySet):
     def of_person(self, person):
         """The person's own rows, in one query with whether they may act at all."""
         return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
+
+    def here(self):
+        """Who came."""
+        return self.filter(attendance_status__in=AttendanceStatus.HERE)
+
+    def unmarked(self):
+        """Attendees of whom nobody has said whether they came."""
+        return self.active().filter(attendance_status=AttendanceStatus.UNKNOWN)
 
     def in_room(self, event_id):
         """Everybody in the event's room, as its organisers see it."""
@@ -85,7 +102,7 @@ class AttendeeQuerySet(ScopedQuerySet):
 class Attendee(models.Model):
     """A person who is let into an event. Written by operations only; never deleted, but removed."""
 
-    Source, Status = Source, Status
+    Source, Status, Attendance = Source, Status, AttendanceStatus
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="attendees", verbose_name=_("event"))
@@ -117,12 +134,46 @@ class Attendee(models.Model):
     company_website = models.URLField(_("company website"), max_length=500, null=True, blank=True)
     match_profile = models.JSONField(_("match profile"), null=True, blank=True)
     looking_for_updated_at = models.DateTimeField(_("'Looking for' updated"), null=True, blank=True, editable=False)
+    attendance_status = models.CharField(
+        _("attendance"),
+        max_length=10,
+        choices=AttendanceStatus.choices,
+        default=AttendanceStatus.UNKNOWN,
+        db_default=AttendanceStatus.UNKNOWN,
+        editable=False,
+    )
+    attendance_marked_at = models.DateTimeField(_("marked at"), null=True, editable=False)
+    attendance_marked_by = models.ForeignKey(
+        UserProfile,
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("marked by"),
+    )
+    attendance_device = models.ForeignKey(
+        "attendance.DoorDevice",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("marked on"),
+    )
+    attendance_source = models.CharField(
+        _("marked through"), max_length=20, choices=AttendanceSource.choices, null=True, editable=False
+    )
+    attendance_notes = models.TextField(_("note on attendance"), null=True, editable=False)
+    attendance_updated_at = models.DateTimeField(_("attendance updated"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(_("updated"), auto_now=True, db_default=Now())
 
     objects = AttendeeQuerySet.as_manager()
     history = HistoricalRecords(
-        excluded_fields=["ticket_code", "updated_at"], history_change_reason_field=models.TextField(null=True)
+        # Attendance has a history of its own, which the database writes: event_attendance_audit.
+        excluded_fields=["ticket_code", "updated_at", *ATTENDANCE],
+        history_change_reason_field=models.TextField(null=True),
     )
 
     class Meta:
@@ -150,13 +201,22 @@ class Attendee(models.Model):
             ),
             known("source", Source, "attendance_attendee_source_known"),
             known("status", Status, "attendance_attendee_status_known"),
+            known("attendance_status", AttendanceStatus, "attendance_attendee_attendance_known"),
+            models.CheckConstraint(
+                condition=Q(attendance_source__in=AttendanceSource.values)
+                | Q(attendance_source=None, attendance_status=AttendanceStatus.UNKNOWN),
+                name="attendance_attendee_attendance_source_known",
+            ),
         ]
         indexes = [
             # Pages of a room go by id within it.
             models.Index("event", "id", condition=Q(status=Status.ACTIVE), name="event_attendees_room"),
+            models.Index("event", "attendance_status", name="event_attendees_attendance"),
         ]
         triggers = [
             touched(),
+            *claimed_or_sql(),
+            *audited(),
             never_truncated("attendance_attendee_never_truncated"),
             *counting(
                 parent="events",
@@ -173,6 +233,10 @@ class Attendee(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status == Status.ACTIVE
+
+    @property
+    def is_here(self) -> bool:
+        return self.attendance_status in AttendanceStatus.HERE
 
     @property
     def seats(self) -> int:

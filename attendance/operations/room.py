@@ -8,17 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.utils import bulk_create_with_history
 
-from config import privacy
 from config.database import write
-from config.errors import SYSTEM, DomainError, Outcome, lock, operation
+from config.errors import DomainError, Outcome, lock, operation
 from events.models import Event
 
-from .models import Attendee, Block
+from ..models import AttendanceSource, AttendanceStatus, Attendee, Block
+from . import record
 
 
 class EventClosed(DomainError):
@@ -33,6 +32,14 @@ class EventFull(DomainError):
     message = _("The event is full: {taken} of {capacity} places taken; this request needs {needed}.")
     plain = _("The event's capacity is smaller than the places taken.")
     constraints = ("events_event_seats_within_capacity",)
+
+
+class TooManyPlusOnes(DomainError):
+    code = "too_many_plus_ones"
+    status = 400
+    message = _("At most {allowed} plus-ones for each person are allowed at this event.")
+    plain = _("More plus-ones than this event allows.")
+    constraints = ("requests_joinrequest_plus_ones_allowed",)
 
 
 class AlreadyAttending(DomainError):
@@ -90,7 +97,7 @@ def admit(*, event: Event, admissions: Iterable[Admission], source: str, actor, 
     )
     here = {row.user_profile_id: row for row in rows.order_by("pk")}
     seats_before = sum(row.seats for row in here.values())
-    new, known = [], []
+    new, known, back = [], [], []
     for one in admissions:
         row = here.get(one.user_profile_id)
         if row is None:
@@ -98,6 +105,8 @@ def admit(*, event: Event, admissions: Iterable[Admission], source: str, actor, 
             new.append(row)
         else:
             known.append(row)
+            if not row.is_active:
+                back.append(row.pk)
         row.status = Attendee.Status.ACTIVE
         row.plus_ones = one.plus_ones
         row.join_request_id = one.join_request_id or row.join_request_id
@@ -109,8 +118,33 @@ def admit(*, event: Event, admissions: Iterable[Admission], source: str, actor, 
         bulk_create_with_history(new, Attendee, default_user=actor, default_change_reason=reason)
     if known:
         write(known, ["status", "plus_ones", "join_request"], actor=actor, reason=reason)
+    if back:
+        _forget_auto_absence(back, actor)
     event.seats_taken += needed  # as the trigger has just counted; the next one in this transaction reads it
     return [*new, *known]
+
+
+def _forget_auto_absence(attendee_ids, actor) -> None:
+    """Who comes back is expected again, unless a person said how it was."""
+    absent = Attendee.objects.filter(
+        pk__in=attendee_ids,
+        attendance_status=AttendanceStatus.ABSENT,
+        attendance_source=AttendanceSource.AUTO_ABSENCE,
+    )
+    now = timezone.now()
+    record.write(
+        [
+            record.Mark(
+                attendee_id=pk,
+                version=version,
+                new=AttendanceStatus.UNKNOWN,
+                at=now,
+                source=AttendanceSource.APPROVAL,
+                by_id=actor and actor.pk,
+            )
+            for pk, version in absent.values_list("pk", "attendance_updated_at")
+        ]
+    )
 
 
 def put_out(*, event: Event, attendees: Iterable[Attendee], actor, reason: str | None = None) -> None:
@@ -200,38 +234,3 @@ def _touch(*attendee_ids):
     rows = Attendee.objects.filter(pk__in=attendee_ids)
     list(rows.select_for_update(no_key=True).order_by("pk").values("pk"))  # two who block each other don't deadlock
     rows.update(updated_at=timezone.now())
-
-
-# -- privacy -----------------------------------------------------------------------------------------
-
-FREE_TEXTS = {"goals": None, "looking_for": None, "rsvp_contact": None, "company_website": None, "match_profile": None}
-
-
-def _export(person) -> list:
-    fields = ("id", "event__title", "status", "source", "plus_ones", "visibility_enabled", "notifications_enabled")
-    return list(
-        Attendee.objects.filter(user_profile=person)
-        .order_by("created_at")
-        .values(*fields, "ticket_code", *FREE_TEXTS, "looking_for_updated_at", "created_at")
-    )
-
-
-def _erase(person) -> None:
-    """Leaves events that are still open (their requests were cancelled before), and empties all texts."""
-    rows = Attendee.objects.filter(user_profile=person)
-    for event_id in (
-        rows.active()
-        .filter(event__status__in=Event.Status.OPEN)
-        .order_by("event_id")
-        .values_list("event_id", flat=True)
-    ):
-        event = lock(Event.objects, pk=event_id)
-        put_out(event=event, attendees=rows.filter(event=event).select_for_update(no_key=True), actor=SYSTEM)
-    rows.update(**FREE_TEXTS)
-    Attendee.history.filter(user_profile_id=person.pk).update(
-        **FREE_TEXTS, owner_id=person.owner_id, history_change_reason=None
-    )
-    Block.objects.filter(Q(attendee__user_profile=person) | Q(blocked__user_profile=person)).delete()
-
-
-privacy.register(privacy.PersonalData("attendances", export=_export, erase=_erase))

@@ -19,8 +19,8 @@ from config.openapi import refuses
 from events.models import Event
 from events.models.people import Role
 
-from . import operations
-from .models import Attendee
+from ..models import Attendee
+from ..operations import room
 
 STAFF = {*Role.LOOK, "superuser"}
 
@@ -173,7 +173,7 @@ class Me(APIView):
         attendee = my_attendee(request, event_id)
         serializer = MySerializer(attendee, data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
-        operations.update_own(attendee_id=attendee.pk, actor=request.user, changes=serializer.validated_data)
+        room.update_own(attendee_id=attendee.pk, actor=request.user, changes=serializer.validated_data)
         return self.get(request, event_id)  # as it is now: updated_at is the database's
 
 
@@ -220,7 +220,7 @@ class TicketPng(Ticket):
 @extend_schema(tags=["room"], request=None, responses={204: None})
 class BlockView(APIView):
     @extend_schema(summary="See an attendee no longer, nor be seen by them", operation_id="events_attendees_block")
-    @refuses(operations.OwnBlock)
+    @refuses(room.OwnBlock)
     def put(self, request, event_id, attendee_id):
         me = my_attendee(request, event_id)
         get_object_or_404(
@@ -228,10 +228,10 @@ class BlockView(APIView):
             pk=attendee_id,
             event_id=event_id,
         )
-        operations.block(attendee_id=me.pk, blocked_id=attendee_id)
+        room.block(attendee_id=me.pk, blocked_id=attendee_id)
         return Response(status=204)
 
     @extend_schema(summary="Lift a block", operation_id="events_attendees_unblock")
     def delete(self, request, event_id, attendee_id):
-        operations.unblock(attendee_id=my_attendee(request, event_id).pk, blocked_id=attendee_id)
+        room.unblock(attendee_id=my_attendee(request, event_id).pk, blocked_id=attendee_id)
         return Response(status=204)

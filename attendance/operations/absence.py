@@ -1,0 +1,132 @@
+"""When an event is over: it is completed, and who never showed up is absent.
+
+The beat task and ``manage.py complete_events`` both call :func:`complete`. It works in batches,
+each a transaction of its own, and may be killed anywhere: the next run goes on with whoever is
+still unknown. Nobody is marked twice, however many run at once.
+"""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+from django.db import connection
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, When
+from django.db.models.functions import Now
+
+from config.database import write
+from config.errors import SYSTEM, lock, operation
+from events.models import Event
+
+from ..models import AttendanceAudit, AttendanceSource, Attendee
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Attendees that one transaction marks."""
+
+
+def due() -> QuerySet[Event]:
+    """Published events that are over, grace included, and not completed yet; ``marks`` says whether
+    their unknown attendees become absent. Drafts never took place, cancelled ones neither."""
+    used = AttendanceAudit.objects.filter(event=OuterRef("pk"), source__in=AttendanceSource.TAKEN)
+    always, if_used = Event.AutoAbsence.ALWAYS, Event.AutoAbsence.IF_USED
+    return Event.objects.filter(status=Event.Status.PUBLISHED, ends_at__lte=Now() - F("auto_absence_grace")).annotate(
+        marks=Case(When(auto_absence=always, then=True), When(auto_absence=if_used, then=Exists(used)), default=False)
+    )
+
+
+@dataclass
+class Summary:
+    """What completing one event did. ``completed`` False: it was moved, cancelled, or is being marked by another."""
+
+    event_id: int
+    attendees: int = 0
+    marked: int = 0
+    batches: int = 0
+    ms: int = 0
+    completed: bool = False
+
+
+def complete(*, event_id) -> Summary:
+    """Marks batch by batch until nobody is left, then completes the event. Raises Busy."""
+    began, summary = time.monotonic(), Summary(event_id)
+    while True:
+        batch_began = time.monotonic()
+        marked = mark_batch(event_id=event_id)
+        if marked:
+            summary.marked += marked
+            summary.batches += 1
+            log.info(
+                "attendance.auto_absence.batch",
+                event=event_id,
+                batch=summary.batches,
+                marked=marked,
+                ms=_ms_since(batch_began),
+            )
+            continue
+        summary.completed = finish(event_id=event_id)
+        break
+    summary.attendees = Attendee.objects.in_room(event_id).count()
+    summary.ms = _ms_since(began)
+    if summary.completed or summary.marked:
+        log.info(
+            "attendance.auto_absence.summary",
+            event=event_id,
+            attendees=summary.attendees,
+            marked=summary.marked,
+            batches=summary.batches,
+            ms=summary.ms,
+        )
+    return summary
+
+
+def _ms_since(began) -> int:
+    return round((time.monotonic() - began) * 1000)
+
+
+MARK = """
+    WITH due AS (
+        {due} FOR SHARE OF events
+    ), batch AS (
+        SELECT attendee.id FROM event_attendees AS attendee JOIN due ON due.id = attendee.event_id
+        WHERE attendee.status = 'active' AND attendee.attendance_status = 'unknown'
+        ORDER BY attendee.id LIMIT %s FOR NO KEY UPDATE OF attendee SKIP LOCKED
+    )
+    UPDATE event_attendees AS attendee SET
+        attendance_status = 'absent',
+        attendance_source = 'auto_absence',
+        attendance_marked_at = clock_timestamp(),
+        attendance_marked_by_id = NULL,
+        attendance_device_id = NULL,
+        attendance_notes = NULL,
+        attendance_updated_at = clock_timestamp()
+    FROM batch WHERE attendee.id = batch.id
+"""
+
+
+@operation
+def mark_batch(*, event_id, size: int = BATCH) -> int:
+    """Up to ``size`` attendees of an event that is due become absent; how many did.
+
+    The event is locked so that nobody moves it meanwhile, but other batches run beside this one;
+    who is being marked by somebody else at this moment is left alone.
+    """
+    over, params = due().filter(pk=event_id, marks=True).order_by().values("id").query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(MARK.format(due=over), (*params, size))
+        return cursor.rowcount
+
+
+@operation
+def finish(*, event_id) -> bool:
+    """Completes an event that is due and has nobody left to mark; whether it did. Locks the event.
+
+    Nothing is marked by itself from then on: whom an organiser sets back to unknown stays so.
+    """
+    lock(Event.objects, pk=event_id)
+    event = due().filter(pk=event_id).first()
+    if event is None or (event.marks and Attendee.objects.unmarked().filter(event=event).exists()):
+        return False
+    event.status = Event.Status.COMPLETED
+    write([event], ["status"], actor=SYSTEM, reason="the event is over")
+    return True

@@ -1,0 +1,90 @@
+"""People who come without being expected, added at the door."""
+
+from datetime import datetime
+
+from django.apps import apps
+from django.utils.translation import gettext_lazy as _
+
+from config.errors import DomainError, NotAllowed, lock, operation
+from events.models import Event, UserProfile
+
+from ..models import Attendee, CheckIn
+from . import check_in, room
+
+
+class NeedsOrganizer(DomainError):
+    """Somebody removed or declined, whom the door can't let in over the organisers' heads."""
+
+    code = "needs_organizer"
+    message = _("An organiser has decided about this person: ask them to let the person in.")
+
+
+@operation
+def add_walk_in(
+    *,
+    scanner: check_in.Scanner,
+    first_name: str,
+    last_name: str,
+    email: str | None = None,
+    phone: str = "",
+    plus_ones: int = 0,
+    scan_id: str | None = None,
+    scanned_at: datetime | None = None,
+) -> check_in.Answer:
+    """Lets somebody in under the same check of capacity as every other way, and checks them in at once.
+
+    A person of this e-mail address is taken for themselves; whoever is expected anyway is only
+    checked in. The same ``scan_id`` again adds nobody. Locks the event. Raises NotAllowed,
+    EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, and Banned of the app above.
+    """
+    if not scanner.may_add_walk_ins:
+        raise NotAllowed
+    event = lock(Event.objects, pk=scanner.event.pk)
+    known = scan_id and CheckIn.objects.filter(event=event, scan_id=scan_id).first()
+    if known:
+        return _check_in(scanner, known.attendee_id, scan_id, scanned_at)
+    person = _person(event, first_name, last_name, email, phone)
+    attendee = Attendee.objects.filter(event=event, user_profile=person).first()
+    if attendee is None:
+        if _was_declined(event, person):
+            raise NeedsOrganizer
+        if plus_ones > event.max_plus_ones:
+            raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
+        [attendee] = room.let_in(
+            event=event,
+            admissions=[room.Admission(person.pk, person.owner_id, plus_ones)],
+            source=Attendee.Source.WALK_IN,
+            actor=scanner.person,
+            reason=f"walk-in, by {scanner}",
+        )
+    elif not attendee.is_active:
+        raise NeedsOrganizer
+    return _check_in(scanner, attendee.pk, scan_id, scanned_at)
+
+
+def _check_in(scanner, attendee_id, scan_id, scanned_at):
+    scan = check_in.Scan(attendee_id=attendee_id, scan_id=scan_id, scanned_at=scanned_at)
+    [answer] = check_in.check_in(scanner=scanner, scans=[scan])
+    if answer.error is not None:
+        raise answer.error
+    return answer
+
+
+def _person(event, first_name, last_name, email, phone) -> UserProfile:
+    """By e-mail address; by phone only together with the name, and only among those who are expected."""
+    if email:
+        found = UserProfile.objects.active().filter(email__lower=email.strip().lower()).first()
+        if found:
+            return found
+    elif phone:
+        namesakes = UserProfile.objects.active().filter(
+            attendances__event=event, phone=phone, first_name__iexact=first_name, last_name__iexact=last_name
+        )[:2]
+        if len(namesakes) == 1:
+            return namesakes[0]
+    return UserProfile.objects.create_user(email or None, first_name=first_name, last_name=last_name, phone=phone)
+
+
+def _was_declined(event, person) -> bool:
+    requests = apps.get_model("requests", "JoinRequest").objects  # an upper app's table, by name only
+    return requests.filter(event=event, user_profile=person, status="declined").exists()

@@ -17,7 +17,7 @@ APPEND_ONLY = "attendance_audit_append_only"
 def claimed_or_sql() -> list[Trigger]:
     """Raw SQL that sets a status only is marked so: by nobody, source ``sql``, at this moment.
 
-    An attendee's id and event never change either: the audit of the old one would be lost.
+    An attendee's id never changes: a statement that did both would get past the audit.
     """
     unclaimed = """
         NEW.attendance_source := 'sql';
@@ -39,12 +39,11 @@ def claimed_or_sql() -> list[Trigger]:
             when=pgtrigger.Before,
             operation=pgtrigger.Update,
             condition=pgtrigger.Condition(
-                "NEW.attendance_status IS DISTINCT FROM OLD.attendance_status"
-                " OR NEW.id <> OLD.id OR NEW.event_id <> OLD.event_id"
+                "NEW.attendance_status IS DISTINCT FROM OLD.attendance_status OR NEW.id <> OLD.id"
             ),
             func=f"""
-                IF NEW.id <> OLD.id OR NEW.event_id <> OLD.event_id THEN
-                    {violation(SAME_ATTENDEE, "an attendee keeps its id and its event")}
+                IF NEW.id <> OLD.id THEN
+                    {violation(SAME_ATTENDEE, "an attendee keeps its id")}
                 END IF;
                 IF NEW.attendance_updated_at IS NOT DISTINCT FROM OLD.attendance_updated_at THEN
                     {unclaimed}

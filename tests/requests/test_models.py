@@ -239,7 +239,11 @@ def test_request_and_attendee_changed_together_are_accepted(approved):
 @pytest.mark.parametrize(
     ("tables", "constraint"),
     [
-        ("event_attendees, public.event_attendee_blocks", "attendance_attendee_never_truncated"),
+        (
+            "event_attendees, public.event_attendee_blocks, public.event_attendance_audit, public.check_ins, "
+            "public.check_in_attempts",
+            "attendance_attendee_never_truncated",
+        ),
         ("event_attendees CASCADE", "attendance_attendee_never_truncated"),
         ("event_join_requests CASCADE", "requests_joinrequest_never_truncated"),
     ],
@@ -256,6 +260,7 @@ def test_truncate_of_what_they_stand_on_is_refused(approved, table):
         run(f"TRUNCATE {table} CASCADE")
     assert caught.value.__cause__.diag.constraint_name in {
         "attendance_attendee_never_truncated",
+        "attendance_audit_append_only",
         "requests_joinrequest_never_truncated",
     }
     assert rows() == before

@@ -714,9 +714,7 @@ def test_remove_without_a_request(event, organizer):
 def test_remove_from_an_event_that_is_over(event, organizer):
     request = let_in(event)
     Event.objects.update(status="completed")
-    refused(
-        room.EventClosed, removals.remove, attendee_id=attendee_of(request).pk, actor=organizer, reason="Late"
-    )
+    refused(room.EventClosed, removals.remove, attendee_id=attendee_of(request).pk, actor=organizer, reason="Late")
 
 
 def test_remove_of_an_unknown_attendee(db, organizer):

@@ -50,7 +50,7 @@ VOCABULARY = Vocabulary(
                 "电子邮件地址",
             ),
             *("信箱", "メール", "メールアドレス", "Eメール", "電子メール", "電子メールアドレス"),
-            *("*your email", "*your email address", "*participant ID (UPN)", "UPN", "user principal name"),
+            *("*your email", "*your email address", "participant ID (UPN)", "UPN", "user principal name"),
         ],
         "phone": [
             *(
@@ -166,8 +166,8 @@ VOCABULARY = Vocabulary(
         "moment": [
             *("checked in at", "check in time", "checkin time", "checked in time", "check in at", "check in date"),
             *("checkin date", "check in date time", "check in timestamp", "checkin at", "check in datetime"),
-            *("first join", "first join time", "first joined", "join time", "joined at", "time joined", "joined"),
-            *("join date", "login time", "attended at", "arrival time", "arrived at", "arrival", "scanned at"),
+            *("first join", "first join time", "first joined", "join time", "joined at", "time joined"),
+            *("login time", "attended at", "arrival time", "arrived at", "scanned at", "check in date and time"),
             *("scan time", "scan date", "entry time", "time in", "Eingecheckt um", "Check-in-Zeit"),
             *("Check-in-Zeitpunkt", "Ankunft", "Ankunftszeit", "Beitrittszeit", "Beitrittszeitpunkt"),
             *("Erster Beitritt", "Zeitpunkt des Beitritts", "Uhrzeit des Beitritts", "heure d'arrivée"),
@@ -210,10 +210,11 @@ def score(headings, title) -> float:
     """How well a row of headings fits a list of who came."""
     known = VOCABULARY.recognise(headings)
     meanings = known.columns.keys() | known.ambiguous.keys()
-    identifying, telling = meanings & set(IDENTIFIERS), meanings & {"status", "moment"}
-    if not identifying and not (telling and "name" in meanings or "first_name" in meanings):
+    identifying, naming = meanings & set(IDENTIFIERS), meanings & {"name", "first_name", "last_name"}
+    if not identifying and not naming:
         return 0
-    fit = 10 * bool(identifying) + 5 * bool(telling) + len(identifying) + bool({"name", "first_name"} & meanings)
+    telling = meanings & {"status", "moment"}
+    fit = 10 * bool(identifying) + 5 * bool(telling) + len(identifying) + bool(naming)
     return fit / 100 if OTHERS.search(title) else fit
 
 
@@ -236,5 +237,15 @@ class Columns:
         return any(one in self.recognised.columns for one in meanings)
 
 
-def understand(headers) -> Columns:
-    return Columns(tuple(headers), VOCABULARY.recognise(headers))
+def understand(table) -> Columns:
+    """Of columns that mean the same, those that are empty or repeat the first don't count."""
+    recognised = VOCABULARY.recognise(table.headers)
+    columns, ambiguous = dict(recognised.columns), {}
+    for meaning, places in recognised.ambiguous.items():
+        contents = {place: [row.cells[place] for row in table.rows] for place in places}
+        filled = [place for place in places if any(contents[place])] or [places[0]]
+        if all(contents[place] == contents[filled[0]] for place in filled):
+            columns[meaning] = filled[0]
+        else:
+            ambiguous[meaning] = tuple(filled)
+    return Columns(table.headers, Recognised(columns, ambiguous))

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from events.models.event import TIMEZONES
+from events.models.people import EARLIEST, LATEST
 
 DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 NEAR = timedelta(days=1)
@@ -36,7 +37,8 @@ MONTHS = {
 }
 
 CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?\s*(am|pm|a\.m\.|p\.m\.)?(?![\d:])", re.I)
-OFFSET = re.compile(r"\(?\b(?:utc|gmt)?([+-])(\d{1,2}):?(\d{2})?\)?$", re.I)
+OFFSET = re.compile(r"(?:^|\s)\(?(?:utc|gmt)?\s*([+-])(\d{1,2}):?(\d{2})?\)?$", re.I)
+FILLERS = frozenset({"at", "um", "uhr", "kl", "h"})
 YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
 NUMBERS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
 NAMED = re.compile(
@@ -83,7 +85,7 @@ def read(cell: str) -> Reading | None:
         if zone is None and rest in TIMEZONES | {"Z", "z"}:
             zone, rest = (UTC if rest in "Zz" else ZoneInfo(rest)), ""
         text = f"{text[: found.start()]} {rest}".strip()
-    text = " ".join(text.replace(",", " ").split()).removesuffix(" at").removesuffix(" um").removesuffix(" kl")
+    text = " ".join(word for word in text.replace(",", " ").split() if word.lower().rstrip(".") not in FILLERS)
     if not text:
         return Reading(0, 0, 0, None, clock, zone, dated=False) if clock else None
     return _day(text, clock, zone)
@@ -117,11 +119,11 @@ def _day(text, clock, zone) -> Reading | None:
         year += 2000 if year < 100 else 0
         if found[2] == ".":  # nobody writes the month first with dots
             return _told(second, first, year, clock, zone)
-        if first > 12 >= second:
+        if first > 12:
             return _told(second, first, year, clock, zone)
-        if second > 12 >= first or first == second:
+        if second > 12 or first == second or not _told(first, second, year, clock, zone):
             return _told(first, second, year, clock, zone)
-        return Reading(first, second, year, None, clock, zone) if first <= 12 and second <= 12 else None
+        return Reading(first, second, year, None, clock, zone)
     for candidate in (text, WEEKDAY.sub("", text)):
         if found := NAMED.fullmatch(candidate):
             month = MONTHS.get(_plain(found[2]))
@@ -135,6 +137,8 @@ def _told(month, day, year, clock, zone) -> Reading | None:
     try:
         date(year, month, day)
     except ValueError:
+        return None
+    if not EARLIEST.year < year < LATEST.year:
         return None
     return Reading(month, day, year, MONTH_FIRST, clock, zone)
 
@@ -162,30 +166,41 @@ def order_of(cells: Iterable[str]) -> str | None:
     return orders.pop() if len(orders) == 1 else None
 
 
-def undecided(readings: Iterable[Reading]) -> bool:
-    """Whether any of them needs an order from outside."""
-    return any(one.dated and one.order is None for one in readings)
+def undecided(readings: Iterable[Reading]) -> list[Reading]:
+    """Those that need an order from outside."""
+    return [one for one in readings if one.dated and one.clock and one.order is None]
 
 
-def order_at(readings: Iterable[Reading], event) -> str | None:
-    """The one order that puts the times on the days of the event; None where both do, or neither."""
-    readings = [one for one in readings if one.dated and one.order is None]
+def order_at(readings: Iterable[Reading], event, zone=None) -> str | None:
+    """The one order that puts the undecided times on the days of the event; None where both do, or neither."""
+    readings = undecided(readings)
     fits = [
         order
         for order in (DAY_FIRST, MONTH_FIRST)
-        if all((at := moment(one, order, event)) and near(at, event) for one in readings)
+        if all((at := moment(one, order, event, zone)) and near(at, event) for one in readings)
     ]
     return fits[0] if len(fits) == 1 else None
 
 
-def moment(reading: Reading, order, event) -> datetime | None:
-    """The time in full; without zone, on the event's clocks. None for a day without time of day.
+def zone_in(heading: str):
+    """The zone that a heading names: "Join Time (UTC)", "Check-in (Europe/Berlin)"."""
+    for named in re.findall(r"[(\[]([^)\]]+)[)\]]", heading):
+        if named in TIMEZONES:
+            return ZoneInfo(named)
+        zone, rest = _zone(named)
+        if zone is not None and not rest:
+            return zone
+    return None
+
+
+def moment(reading: Reading, order, event, zone=None) -> datetime | None:
+    """The time in full; without a zone, on the event's clocks. None for a day without time of day.
 
     A time that the clocks skip is read as an hour later, one that they repeat as the first.
     """
     if reading.clock is None:
         return None
-    zone = reading.zone or event.zone
+    zone = reading.zone or zone or event.zone
     if reading.dated:
         day = reading.day(order)
         return day and _instant(day, reading.clock, zone)

@@ -9,7 +9,7 @@ CAME, NO, NOTHING = "came", "no", "nothing"
 
 WORDS = {
     CAME: """
-        yes; y; true; 1; ok; attended; checked in; checkedin; check in; arrived; came; here; joined; admitted;
+        yes; y; true; 1; attended; checked in; checkedin; check in; arrived; came; here; joined; admitted;
         scanned; showed up; has attended; did attend
         ja; j; wahr; eingecheckt; erschienen; teilgenommen; gekommen; da
         oui; vrai; venu; venue; arrivé; arrivée; a participé; check in effectué
@@ -37,7 +37,7 @@ WORDS = {
         atrasado; atrasada; com atraso; chegou atrasado; atraso
         in ritardo; ritardo
         te laat; laat
-        sen; försenad; kom sent; sent
+        försenad; kom sent; sen ankomst
         遲到; 迟到; 遅刻
     """,
     AttendanceStatus.EXCUSED: """

@@ -1,4 +1,7 @@
-"""The door page: a shell that is the same for everybody. Whatever it shows comes from the API."""
+"""Pages: the door, and importing who came.
+
+The door page is a shell that is the same for everybody; whatever it shows comes from the API.
+"""
 
 import hashlib
 import json
@@ -7,15 +10,26 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.staticfiles import finders
-from django.http import JsonResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
+
+from config import tables, uploads
+from config.errors import DomainError, NotFound
+from config.tables import TableError
+
+from .forms import ImportAttendanceForm
+from .operations import imports
 
 SHELL = ("turnout/door", "turnout/icon.svg", "vendor/zxing-wasm-3.1.4")
 """Static files that the page needs without network."""
@@ -94,3 +108,120 @@ def _shell() -> dict[str, Path]:
         for path in paths:
             found[name if path == place else f"{name}/{path.relative_to(place).as_posix()}"] = path
     return found
+
+
+# -- Importing who came --------------------------------------------------------------------------
+
+IMPORT = "attendance.import_attendance"
+CHOICES = ("event", "listed", "no", "dates", "overwrite")
+"""What the import's form asks for besides the file."""
+ASKS = {imports.AskListed: "listed", imports.AskOrder: "dates", NotFound: "event"}
+"""What the person has to say, and the field where they say it; all else is about the file."""
+
+
+@require_http_methods(["GET", "POST"])
+def import_attendance(request, model_admin):
+    """Upload, see what would happen, choose otherwise if need be, confirm. Nothing is written before that."""
+    if not request.user.has_perm("attendance.mark_attendee"):
+        raise PermissionDenied
+    if request.method == "GET":
+        return _import_page(request, model_admin, ImportAttendanceForm(person=request.user))
+    kept = None
+    if "token" in request.POST:
+        try:
+            kept = uploads.take(request.POST["token"], person=request.user, page=IMPORT)
+        except uploads.Gone:
+            messages.error(request, _("The uploaded file is no longer here. Choose it again."))
+            return HttpResponseRedirect(request.path)
+        if "discard" in request.POST:
+            kept.discard()
+            return HttpResponseRedirect(request.path)
+        if "confirm" in request.POST:
+            return _confirm(request, model_admin, kept)
+    files = request.FILES or (kept and {"file": kept})
+    form = ImportAttendanceForm(request.POST, files, person=request.user, kept=kept)
+    return _preview(request, model_admin, form, kept)
+
+
+def _preview(request, model_admin, form, kept):
+    if not form.is_valid():
+        return _import_page(request, model_admin, form, token=kept and request.POST["token"])
+    file = form.cleaned_data["file"]
+    data = file.read()
+    report, error = _import(request, form, data, dry_run=True)
+    if error:
+        form.add_error(ASKS.get(type(error), "file"), str(error))
+    if isinstance(error, TableError):
+        return _import_page(request, model_admin, form)
+    if kept:
+        kept.discard()
+    choices = {name: form.data.get(name, "") for name in CHOICES}
+    token = uploads.keep(data, name=file.name, choices=choices, person=request.user, page=IMPORT)
+    form.say_kept(file.name)
+    return _import_page(request, model_admin, form, token, report)
+
+
+def _confirm(request, model_admin, kept):
+    """What was shown is done, whatever else the page sends."""
+    form = ImportAttendanceForm(kept.choices, {"file": kept}, person=request.user, kept=kept)
+    if not form.is_valid():  # a role that the person has lost meanwhile
+        messages.error(request, _("What you chose is no longer possible. Choose again."))
+        return HttpResponseRedirect(request.path)
+    report, error = _import(request, form, kept.read(), dry_run=False)
+    if error:
+        form.add_error(None, str(error))
+        return _import_page(request, model_admin, form, request.POST["token"])
+    kept.discard()
+    messages.success(request, _tell(report))
+    if report.outrun:
+        names = ", ".join(entry.name for entry in report.outrun[:20])
+        sentence = _("{count} were marked by somebody else meanwhile, and left alone: {names}.")
+        messages.warning(request, sentence.format(count=len(report.outrun), names=names))
+    address = reverse("admin:attendance_attendee_changelist")
+    return HttpResponseRedirect(f"{address}?event__id__exact={report.event.pk}")
+
+
+def _import(request, form, data, *, dry_run):
+    """(report, None), or (None, why not)."""
+    try:
+        table = tables.read(data, imports.score)
+        report = imports.import_attendance(
+            event_id=form.cleaned_data["event"].pk,
+            table=table,
+            choices=form.choices,
+            actor=request.user,
+            dry_run=dry_run,
+        )
+    except (TableError, DomainError) as error:
+        return None, error
+    return report, None
+
+
+def _tell(report) -> str:
+    lines = [f"{status.label}: {len(entries)}" for status, entries in report.to_mark.items() if entries]
+    lines += [f"{heading}: {len(entries)}" for heading, _help, entries in _left(report) if entries]
+    return _("Imported attendance at “{title}”.").format(title=report.event.title) + " " + "; ".join(lines) + "."
+
+
+def _left(report):
+    """Headings and lists of what isn't marked, the most urgent first."""
+    return [
+        (_("Ambiguous"), _("Left out: whom or what these lines mean, isn't clear."), report.ambiguous),
+        (_("Unknown"), _("Left out: nobody in the event's room fits these lines."), report.unknown),
+        (_("Unreadable"), _("Left out."), report.unreadable),
+        (_("Kept"), _("The list says otherwise, but a person or a scan marked them."), report.kept),
+        (_("Nothing said"), _("The list doesn't say that they came; they stay as they are."), report.silent),
+        (_("Unchanged"), _("Marked so already."), report.unchanged),
+    ]
+
+
+def _import_page(request, model_admin, form, token=None, report=None):
+    context = model_admin.admin_site.each_context(request) | {
+        "title": _("Import attendance"),
+        "opts": model_admin.opts,
+        "form": form,
+        "token": token,
+        "report": report,
+        "left": report and _left(report),
+    }
+    return TemplateResponse(request, "admin/import_attendance.html", context)

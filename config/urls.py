@@ -10,6 +10,7 @@ from django_prometheus.exports import ExportToDjangoView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.negotiation import DefaultContentNegotiation
 
+from attendance import views as attendance_views
 from config import health
 from config.api import IsPublic
 from events import views
@@ -47,6 +48,9 @@ urlpatterns = [
     path("api/v1/", include((api, "api"))),
     path("password/reset/", views.ask_for_reset, name="admin_password_reset"),
     path("password/set/", views.set_password, name="set_password"),
+    path("door/sw.js", attendance_views.service_worker, name="service_worker"),
+    path("door/<int:event_id>/", attendance_views.door, name="door"),
+    path("door/<int:event_id>/manifest.webmanifest", attendance_views.manifest, name="door_manifest"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", ExportToDjangoView, name="metrics"),

@@ -1,0 +1,129 @@
+// The list of tickets at one check-in point: in memory for answers at once, in IndexedDB for later.
+
+import { kept, tickets as stored } from "./store.js";
+
+const PAGE = 1000;
+const WHOLE_AGAIN = 60 * 60 * 1000; // changes are enough in between
+const byName = new Intl.Collator(undefined, { sensitivity: "base" });
+
+export class Tickets {
+  constructor(api, eventId, point) {
+    this.api = api;
+    this.eventId = eventId;
+    this.point = point;
+    this.name = `${eventId}/${point ?? "door"}`;
+    this.byId = new Map();
+    this.byHash = new Map();
+    this.asOf = null;
+    this.wholeAt = 0;
+    this.checkedAt = null;
+    this.waiting = new Map(); // attendee id → {at}: let in here, not yet known to the server
+    this.changed = new Map(); // attendee id → when the server last told us of it in an answer
+  }
+
+  get loaded() {
+    return this.asOf !== null;
+  }
+
+  async load() {
+    const head = await kept.get(`list/${this.name}`);
+    if (!head) return;
+    for (const row of await stored.read(this.name)) this.#take(row);
+    Object.assign(this, { asOf: head.asOf, wholeAt: head.wholeAt, checkedAt: head.checkedAt });
+  }
+
+  /** Fetches what changed, or the whole list where there is none. Raises what the API raises. */
+  async sync() {
+    const startedAt = performance.now();
+    const whole = !this.loaded || Date.now() - this.wholeAt > WHOLE_AGAIN;
+    const query = new URLSearchParams({ page_size: PAGE });
+    if (this.point !== null) query.set("point", this.point);
+    if (!whole) query.set("updated_since", this.asOf);
+    let path = `events/${this.eventId}/door/tickets/?${query}`;
+    let asOf = null;
+    const rows = [];
+    while (path) {
+      const { data, headers } = await this.api.get(path);
+      asOf ??= headers.get("Turnout-As-Of");
+      rows.push(...data.results);
+      path = data.next;
+    }
+    // A page may be older than an answer that came while it was under way; the next sync has both.
+    const news = rows.filter(({ id }) => !(this.changed.get(id) > startedAt));
+    if (whole) {
+      const still = new Set(rows.map(({ id }) => id));
+      for (const row of [...this.byId.values()]) if (!still.has(row.id)) this.#drop(row);
+    }
+    for (const row of news) this.#take(row);
+    this.asOf = asOf;
+    this.checkedAt = Date.now();
+    if (whole) this.wholeAt = this.checkedAt;
+    const all = whole ? [...this.byId.values()] : news;
+    await stored.write(this.name, all.map(plain), { replace: whole });
+    await kept.put(`list/${this.name}`, {
+      name: this.name,
+      asOf: this.asOf,
+      wholeAt: this.wholeAt,
+      checkedAt: this.checkedAt,
+    });
+  }
+
+  #take(row) {
+    const old = this.byId.get(row.id);
+    if (old) this.byHash.delete(old.ticket_hash);
+    if (row.name !== undefined) row.key = searchable(row.name);
+    this.byId.set(row.id, row);
+    this.byHash.set(row.ticket_hash, row);
+  }
+
+  #drop(row) {
+    this.byId.delete(row.id);
+    this.byHash.delete(row.ticket_hash);
+  }
+
+  /** {at, by} of the check-in, with `waiting` where the server doesn't know of it yet; null if not in. */
+  isIn(row) {
+    const mine = this.waiting.get(row.id);
+    if (mine) return { at: mine.at, by: "you", waiting: true };
+    return row.checked_in_at ? { at: row.checked_in_at, by: row.checked_in_by } : null;
+  }
+
+  /** What the server answered about a person is newer than the list. */
+  async learn(attendee, { at, by }) {
+    const row = this.byId.get(attendee.id);
+    if (!row) return;
+    Object.assign(row, { checked_in_at: at, checked_in_by: by });
+    for (const name of ["name", "photo_url", "plus_ones", "status"]) row[name] = attendee[name] ?? row[name];
+    this.changed.set(row.id, performance.now());
+    await stored.write(this.name, [plain(row)]);
+  }
+
+  /** People whose name has every word of the text in it, best first. */
+  search(text, limit = 40) {
+    const words = searchable(text).split(" ").filter(Boolean);
+    const hits = [];
+    for (const row of this.byId.values()) {
+      if (row.removed || !words.every((word) => row.key.includes(word))) continue;
+      const starts = words.every((word) => row.key.startsWith(word) || row.key.includes(` ${word}`));
+      hits.push([starts ? 0 : 1, row]);
+    }
+    hits.sort(([a, one], [b, other]) => a - b || byName.compare(one.name, other.name));
+    return { total: hits.length, rows: hits.slice(0, limit).map(([, row]) => row) };
+  }
+}
+
+function plain({ key, list, ...row }) {
+  return row;
+}
+
+/** Lower case without accents: "Åsa Müller" is found by "asa mul". */
+function searchable(text) {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
+}
+
+/** The hex digest under which the list has a code; null where the browser can't (no HTTPS). */
+export async function hash(code) {
+  if (!crypto.subtle) return null;
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(code));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

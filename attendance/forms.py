@@ -1,0 +1,98 @@
+"""Forms of pages that aren't a model's own."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanWidget,
+)
+
+from config.admin import roles_for
+from config.tables import SIZE_LIMIT
+from events.models import Event
+
+from .models.record import AttendanceStatus
+from .operations import imports
+
+
+class ImportAttendanceForm(forms.Form):
+    """A list of who came. ``person`` is offered the events where they may mark; ``kept`` is a file that
+    was uploaded before, which needn't be chosen again."""
+
+    file = forms.FileField(
+        label=_("File"),
+        widget=UnfoldAdminFileFieldWidget,
+        max_length=200,
+        help_text=_(
+            "CSV or XLSX, at most 5 MB. People are found by ticket code, owner ID, e-mail or phone, not by name alone."
+        ),
+    )
+    event = forms.ModelChoiceField(Event.objects.none(), label=_("Event"), widget=UnfoldAdminSelectWidget)
+    listed = forms.ChoiceField(
+        choices=[
+            ("", _("A column of the list says who came")),
+            (AttendanceStatus.PRESENT, _("Everybody on it was present")),
+            (AttendanceStatus.EXCUSED, _("Everybody on it is excused")),
+            (AttendanceStatus.ABSENT, _("Everybody on it was absent")),
+        ],
+        label=_("What it means to be on the list"),
+        required=False,
+        widget=UnfoldAdminRadioSelectWidget,
+        help_text=_("Where a column says who came, the column counts."),
+    )
+    no = forms.ChoiceField(
+        choices=[
+            ("", _("They weren't seen: leave them as they are")),
+            (AttendanceStatus.ABSENT, _("They were absent")),
+        ],
+        label=_("What a “no” means"),
+        required=False,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    dates = forms.ChoiceField(
+        choices=[
+            ("", _("The file tells")),
+            (imports.DAY_FIRST, _("Day first: 31/12/2026")),
+            (imports.MONTH_FIRST, _("Month first: 12/31/2026")),
+        ],
+        label=_("Dates"),
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+    overwrite = forms.BooleanField(
+        label=_("The list is right where somebody was marked differently by hand or by a scan"),
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
+
+    def __init__(self, *args, person, kept=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["event"].queryset = Event.objects.of_staff(person, roles_for("attendance.mark_attendee")).order_by(
+            "-starts_at", "-pk"
+        )
+        if kept:
+            self.say_kept(kept.name)
+
+    def say_kept(self, name):
+        """The browser must not ask for the file again."""
+        field = self.fields["file"]
+        field.widget.is_required = False
+        field.help_text = _("“{name}” is here already; another file takes its place.").format(name=name)
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file.size > SIZE_LIMIT:
+            raise forms.ValidationError(_("This file has more than 5 MB."), code="too_large")
+        return file
+
+    @property
+    def choices(self) -> imports.Choices:
+        chosen = self.cleaned_data
+        return imports.Choices(
+            listed=AttendanceStatus(chosen["listed"]) if chosen["listed"] else None,
+            dates=chosen["dates"] or None,
+            no_is_absent=bool(chosen["no"]),
+            overwrite=chosen["overwrite"],
+        )

@@ -216,7 +216,8 @@ def _cells(sheet) -> Iterator[tuple[int, tuple[str, ...]]]:
     sheet.reset_dimensions()  # several programs declare too small ones, and rows would be lost
     rows = sheet.iter_rows(max_row=SHEET_LINES, max_col=COLUMN_LIMIT + 1, values_only=True)
     for line, values in enumerate(rows, start=1):
-        yield line, _tidy([_as_text(value) for value in values], line)
+        empty = values.count(None) == len(values)  # told fast, as a sheet may have a million such lines
+        yield line, () if empty else _tidy([_as_text(value) for value in values], line)
 
 
 ERRORS = {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"}
@@ -293,9 +294,10 @@ def _cut(lines, score: Score, sheet="") -> list[tuple[float, Table]]:
             after_gap = True
             continue
         current = found[-1] if found else None
+        filled = [cell for cell in cells if cell]
         value = 0
         if (line <= TOP or after_gap or title) and not any("@" in cell or cell.isdigit() for cell in cells):
-            value = score(cells, title or sheet)
+            value = score(cells, title or sheet) if len(filled) > 1 or current is None else 0
         if value > 0 and (current is None or after_gap or title or value > current.value):
             if current and not title and cells == current.headers:
                 after_gap = False
@@ -305,7 +307,6 @@ def _cut(lines, score: Score, sheet="") -> list[tuple[float, Table]]:
             found.append(_Found(value, cells, line, title or sheet, []))
         elif current:
             current.add(line, cells)
-        filled = [cell for cell in cells if cell]
         title, after_gap = (filled[0] if len(filled) == 1 else ""), False
     return [(one.value, Table(one.headers, tuple(one.rows), one.line, one.title)) for one in found]
 

@@ -176,6 +176,15 @@ def within(rate: str, *key: str) -> bool:
         return True
 
 
+def has_left(rate: str, *key: str) -> bool:
+    """Whether :func:`within` would still allow the key; counts nothing. True without Redis."""
+    try:
+        return limiter().test(limits.parse(rate), *key)
+    except RedisError as error:
+        _say_open(error)
+        return True
+
+
 class RateLimit(throttling.BaseThrottle):
     """At most ``rate`` ("10/minute") calls of a view for each ``identity``. Open while Redis is away.
 

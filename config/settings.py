@@ -187,6 +187,8 @@ SPECTACULAR_SETTINGS = {
         "EventStatus": "events.models.event.Status",
         "AttendeeStatus": "attendance.models.Attendee.Status",
         "AttendeeSource": "attendance.models.Attendee.Source",
+        "AttendanceStatus": "attendance.models.AttendanceStatus",
+        "AttendanceSource": "attendance.models.AttendanceSource",
         "JoinRequestStatus": "requests.models.Status",
         "RefusalType": "config.openapi.TYPES",
     },
@@ -199,6 +201,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "events", "description": "What there is to go to"},
         {"name": "join requests", "description": "Asking to be let in, and letting in"},
         {"name": "invitations", "description": "Links that let in whoever has them"},
+        {"name": "door", "description": "For scanners: people with a role, and registered devices"},
+        {"name": "attendance", "description": "Who came, by hand"},
         {"name": "room", "description": "Who is in, your own place among them, and your ticket"},
     ],
 }

@@ -146,6 +146,7 @@ class MySerializer(serializers.ModelSerializer):
             "status",
             "source",
             "plus_ones",
+            "attendance_status",
             "visibility_enabled",
             "notifications_enabled",
             "goals",
@@ -157,7 +158,7 @@ class MySerializer(serializers.ModelSerializer):
             "created_at",
             "updated_at",
         ]
-        read_only_fields = ["status", "source", "plus_ones", "looking_for_updated_at"]
+        read_only_fields = ["status", "source", "plus_ones", "attendance_status", "looking_for_updated_at"]
 
 
 @extend_schema(tags=["room"])

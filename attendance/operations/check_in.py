@@ -35,24 +35,24 @@ Reason = CheckInAttempt.Reason
 
 
 class UnknownTicket(DomainError):
-    code = Reason.UNKNOWN_TICKET
+    code = Reason.UNKNOWN_TICKET.value
     status = 404
     message = _("Nobody has this ticket.")
 
 
 class TicketRevoked(DomainError):
-    code = Reason.TICKET_REVOKED
+    code = Reason.TICKET_REVOKED.value
     message = _("This ticket isn't valid any more: its holder was removed from the event.")
 
 
 class WrongEvent(DomainError):
-    code = Reason.WRONG_EVENT
+    code = Reason.WRONG_EVENT.value
     message = _("This ticket is for {event}.")
     plain = _("This ticket is for another event.")
 
 
 class PointClosed(DomainError):
-    code = Reason.POINT_CLOSED
+    code = Reason.POINT_CLOSED.value
     message = _("{point} isn't open for check-in at this time.")
     plain = _("This check-in point isn't open at this time.")
 
@@ -98,13 +98,11 @@ class Scanner:
     """Who stands at which door: a person with a role, or a registered device. One of both is None."""
 
     event: Event
+    name: str
     person: UserProfile | None = None
     device: DoorDevice | None = None
     role: str | None = None
     point: CheckInPoint | None = None
-
-    def __str__(self):
-        return str(self.device or self.person)
 
     @property
     def manages(self) -> bool:
@@ -355,7 +353,7 @@ class _Round:
             self._mark_arrival(scan, holder, moment)
         if holder.first_id:
             self.stale.append(holder.first_id)
-        holder.first_id, holder.first_at, holder.first_by = None, moment, str(self.scanner)
+        holder.first_id, holder.first_at, holder.first_by = None, moment, self.scanner.name
         answer = self._in(scan, holder, CHECKED_IN)
         self.check_ins.append((self._row(scan, holder, CHECKED_IN, moment, previous), answer))
         return answer
@@ -366,7 +364,7 @@ class _Round:
             self._mark_arrival(scan, holder, moment)
         if holder.first_id:
             self.earlier.append((holder.first_id, moment))
-        holder.first_at, holder.first_by = moment, str(self.scanner)
+        holder.first_at, holder.first_by = moment, self.scanner.name
 
     def _mark_arrival(self, scan, holder, moment):
         """Nothing to mark where somebody came earlier, or where a person has said that they came."""
@@ -382,7 +380,7 @@ class _Round:
             **self.scanner.who,
         )
         holder.attendance, holder.source = status, scan.source
-        holder.marked_at, holder.marked_by = moment, str(self.scanner)
+        holder.marked_at, holder.marked_by = moment, self.scanner.name
 
     def _again(self, scan, holder, known) -> Answer:
         """The answer of the first time, though the check-in may have been undone since."""

@@ -55,7 +55,7 @@ def add_walk_in(
             admissions=[room.Admission(person.pk, person.owner_id, plus_ones)],
             source=Attendee.Source.WALK_IN,
             actor=scanner.person,
-            reason=f"walk-in, by {scanner}",
+            reason=f"walk-in, by {scanner.name}",
         )
     elif not attendee.is_active:
         raise NeedsOrganizer

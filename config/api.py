@@ -169,20 +169,31 @@ def limiter() -> MovingWindowRateLimiter:
 
 def within(rate: str, *key: str) -> bool:
     """Counts one more for the key, and says whether ``rate`` ("10/hour") allows it. True without Redis."""
-    try:
-        return limiter().hit(limits.parse(rate), *key)
-    except RedisError as error:
-        _say_open(error)
-        return True
+    return _ask(lambda: limiter().hit(limits.parse(rate), *key))
 
 
 def has_left(rate: str, *key: str) -> bool:
     """Whether :func:`within` would still allow the key; counts nothing. True without Redis."""
+    return _ask(lambda: limiter().test(limits.parse(rate), *key))
+
+
+PAUSE = timedelta(seconds=5)
+_asks_again_at = None
+
+
+def _ask(question) -> bool:
+    """What Redis says; True without it. One call in PAUSE waits for a Redis that hangs, not every one."""
+    global _asks_again_at
+    if _asks_again_at is not None and timezone.now() < _asks_again_at:
+        return True
     try:
-        return limiter().test(limits.parse(rate), *key)
+        answer = question()
+        _asks_again_at = None
     except RedisError as error:
+        _asks_again_at = timezone.now() + PAUSE
         _say_open(error)
         return True
+    return answer
 
 
 class RateLimit(throttling.BaseThrottle):

@@ -1,7 +1,9 @@
 """What API views share: Idempotency-Key, throttles, bodies, cursors."""
 
+import contextlib
 import datetime
 import decimal
+import socket
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -278,7 +280,30 @@ def test_rate_limit_is_open_while_redis_is_away(settings, caplog, tmp_path):
         assert [Three().allow_request("me", None) for _ in range(5)] == [True] * 5
     finally:
         limiter.cache_clear()
+        shared._asks_again_at = None
     assert [one.msg["event"] for one in caplog.records] == ["rate_limit.open"]
+
+
+def test_a_redis_that_hangs_is_waited_for_once_not_by_every_request(settings, tmp_path):
+    """A real listener that takes connections and never answers."""
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(f"{tmp_path}/hangs.sock")
+        hanging.listen()
+        settings.REDIS_URL = f"unix://{tmp_path}/hangs.sock"
+        limiter.cache_clear()
+        try:
+            assert [shared.has_left("3/minute", "test") for _ in range(5)] == [True] * 5
+            assert shared.within("3/minute", "test") is True
+        finally:
+            limiter.cache_clear()
+            shared._asks_again_at = None
+        hanging.setblocking(False)
+        calls = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                hanging.accept()[0].close()
+                calls += 1
+    assert calls == 1
 
 
 def test_public_is_public():

@@ -62,8 +62,7 @@ const whenAndWho = ({ at, by }) => [clockTime(at), by && `by ${by}`].filter(Bool
 async function scanned(code) {
   if (shut === "gate" || !tickets) return;
   if (code.length > LONGEST_CODE) {
-    const verdict = { scan: newId(), kind: "refused", word: "Not a ticket", text: "This code is something else." };
-    show(verdict, { sent: "" });
+    show({ ...answered({ result: "refused", code: "invalid" }), scan: newId() }, { sent: "" });
     sound.play("bad");
     return;
   }
@@ -164,6 +163,8 @@ async function heard(item, answer) {
   if (item.event !== EVENT) return;
   if (item.kind === "undo") return undone(item, answer);
   const row = tickets?.byId.get(item.attendee ?? answer.attendee?.id);
+  // The server takes a refused scan that comes late for somebody who was let in. This one wasn't.
+  if (answer.result === "flagged" && item.guess === "refused") answer = { ...answer, result: "refused" };
   const verdict = { ...answered(answer, row), scan: item.scan_id };
   const entered = answer.result === "checked_in";
   const people = entered && answer.attendee ? 1 + answer.attendee.plus_ones : item.people;
@@ -204,7 +205,10 @@ function postponed(item, { code, detail, retryAfter }) {
 }
 
 function turnedAway(eventId, error) {
-  if (eventId === EVENT) refuse(error);
+  if (eventId !== EVENT) return;
+  if (error.status === 401) refuse(error);
+  // Whether the whole door is shut or a point is gone, the next round tells.
+  else view.notice("unsent", `Some scans can't be sent, and are kept. ${error.message}`);
 }
 
 /** 401, 403 and 404 of whatever call. */
@@ -236,9 +240,7 @@ async function forget() {
   tickets = door = null;
   log = [];
   deltas.clear();
-  view.closeAnswer();
-  view.hits([], "", () => {});
-  view.log([]);
+  view.forget();
   await forgetEvent(EVENT);
 }
 
@@ -495,7 +497,6 @@ async function addWalkIn(event) {
   const person = view.walkIn();
   const missing = {};
   if (!person.first_name) missing.first_name = "Who is it?";
-  if (!person.last_name) missing.last_name = "Who is it?";
   if (!person.email && !person.phone) missing.email = "An e-mail address or a phone number is needed.";
   view.walkInProblems(missing);
   if (Object.keys(missing).length) return;
@@ -507,7 +508,7 @@ async function addWalkIn(event) {
     const { data } = await api.post(`events/${EVENT}/walk-ins/`, { ...person, scan_id: unsentWalkIn, scanned_at: at });
     const verdict = { ...answered(data), scan: unsentWalkIn };
     unsentWalkIn = null;
-    deltas.set(verdict.scan, { people: 1 + data.attendee.plus_ones, settledAt: performance.now() });
+    if (verdict.kind === "in") deltas.set(verdict.scan, { people: 1 + data.attendee.plus_ones, settledAt: performance.now() });
     note({ ...verdict, state: "sent", scannedAt: at, attendee: data.attendee.id });
     view.clearWalkIn();
     show(verdict);

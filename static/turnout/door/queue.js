@@ -89,7 +89,7 @@ export class Queue {
   async #send() {
     const shut = new Set();
     for (;;) {
-      const chunk = next(this.items.filter((item) => !shut.has(item.event)));
+      const chunk = next(this.items.filter((item) => !shut.has(place(item))));
       if (!chunk.length) return;
       try {
         if (!(await this.#sendChunk(chunk))) return this.#pause();
@@ -102,7 +102,7 @@ export class Queue {
           for (const item of chunk) this.onLater(item, answer);
           return this.#pause(error.retryAfter);
         }
-        shut.add(chunk[0].event);
+        shut.add(place(chunk[0]));
         this.onShut(chunk[0].event, error);
         this.#pause();
       }
@@ -195,12 +195,14 @@ export class Queue {
   }
 }
 
+const place = ({ event, point }) => `${event}/${point}`;
+
 /** The first item, with those behind it that may travel in the same batch. */
 function next(items) {
   const [first] = items;
   if (!first || first.kind === "undo" || first.undo) return items.slice(0, 1);
   const end = items.findIndex(
-    (item) => item.kind !== "scan" || item.undo || item.event !== first.event || item.point !== first.point,
+    (item) => item.kind !== "scan" || item.undo || place(item) !== place(first),
   );
   return items.slice(0, Math.min(BATCH, end === -1 ? items.length : end));
 }
@@ -215,6 +217,6 @@ function isFinal(error) {
   return error.status === 400 || error.status === 409 || error.code === "unknown_ticket";
 }
 
-function refusal({ code, message }) {
-  return { result: "refused", code, detail: message, attendee: null, check_in_id: null };
+function refusal({ code, status, message }) {
+  return { result: "refused", code: status === 400 ? "invalid" : code, detail: message, attendee: null, check_in_id: null };
 }

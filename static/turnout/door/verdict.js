@@ -5,15 +5,19 @@ const REFUSED = {
   unknown_ticket: ["Unknown ticket", "It isn't on the list of this event."],
   ticket_revoked: ["Not valid", "This person was removed from the event."],
   wrong_event: ["Wrong event", "This ticket is for another event."],
+  invalid: ["Not a ticket", "This code is something else."],
   point_closed: ["Closed", "This check-in point isn't open now."],
   event_closed: ["Closed", "Check-in for this event is over."],
   throttled: ["Wait a moment", "Too many unknown tickets."],
   busy: ["Wait a moment", "The server is busy. The scan is sent again."],
 };
 
+/** Here the server's sentence has a name in it. */
+const TOLD_BETTER = new Set(["wrong_event", "point_closed", "event_closed"]);
+
 function refused(code, detail) {
   const [word, text] = REFUSED[code] ?? ["Refused", detail];
-  return { kind: "refused", code, word, text: code === "event_closed" || code === "point_closed" ? detail || text : text };
+  return { kind: "refused", code, word, text: TOLD_BETTER.has(code) && detail ? detail : text };
 }
 
 function person({ name, photo_url, plus_ones, status }) {

@@ -105,6 +105,18 @@ export function clearNotice(key) {
   for (const place of $("notices").children) if (place.dataset.key === key) place.remove();
 }
 
+/** Nothing that names anybody stays on the page, seen or unseen. */
+export function forget() {
+  closeAnswer();
+  for (const id of ["answer-name", "said", "search-says"]) text(id, "");
+  for (const id of ["answer-photo", "hits", "log", "notices"]) $(id).replaceChildren();
+  $("search-form").reset();
+  clearWalkIn();
+  hide("counts");
+  text("title", "Door");
+  document.title = "Door – Turnout";
+}
+
 // -- The answer ---------------------------------------------------------------------------------
 
 let leaving;

@@ -113,16 +113,13 @@ def import_attendance(*, event_id, table: Table, choices: Choices, actor, dry_ru
     report, marks = _plan(event_id, table, choices, actor, timezone.now())
     if dry_run or not marks:
         return report
-    written = record.write(list(marks))
-    gone = [
-        mark.attendee_id
-        for mark in marks
-        if mark.attendee_id in written and mark.old in AttendanceStatus.HERE and mark.new not in AttendanceStatus.HERE
-    ]
+    written = record.write([mark for mark, _person, _entry in marks])
+    done = [(mark, person) for mark, person, _entry in marks if person.id in written]
+    gone = [person.id for mark, person in done if person.is_here and mark.new not in AttendanceStatus.HERE]
     if gone:
         marking.close_check_ins(gone, actor)
-    for mark, entry in marks.items():
-        if mark.attendee_id not in written:
+    for mark, person, entry in marks:
+        if person.id not in written:
             report.to_mark[mark.new].remove(entry)
             report.outrun.append(entry)
     return report
@@ -146,7 +143,7 @@ REPLACEABLE = frozenset({AttendanceSource.AUTO_ABSENCE, AttendanceSource.IMPORT,
 """Marks that no person made about this one attendee; a newer list corrects an older one."""
 
 
-def _plan(event_id, table, choices, actor, now) -> tuple[Report, dict[record.Mark, Entry]]:
+def _plan(event_id, table, choices, actor, now) -> tuple[Report, list[tuple[record.Mark, Person, Entry]]]:
     event = Event.objects.filter(pk=event_id).first()
     if event is None:
         raise NotFound
@@ -164,13 +161,13 @@ def _plan(event_id, table, choices, actor, now) -> tuple[Report, dict[record.Mar
             getattr(report, found.kind).append(Entry(row.line, name_in(columns, row), found.reason))
         else:
             rows_of.setdefault(found, []).append(row)
-    marks = {}
+    marks = []
     for person, rows in rows_of.items():
         if mark := _decide(report, person, rows, sayings, choices, event, actor, now):
             line = rows[0].line
-            entry = Entry(line, person.name, _was(person) if mark.old != AttendanceStatus.UNKNOWN else "", mark.at)
+            entry = Entry(line, person.name, _was(person) if person.is_marked else "", mark.at)
             report.to_mark.setdefault(mark.new, []).append(entry)
-            marks[mark] = entry
+            marks.append((mark, person, entry))
     report.unlisted = len(room.people) - len(rows_of)
     report.notes += sayings.remarks()
     return report, marks
@@ -217,17 +214,16 @@ def _decide(report, person, rows, sayings, choices, event, actor, now) -> record
         report.ambiguous.append(Entry(line, person.name, _("Lines {} contradict each other.").format(lines)))
         return None
     new, at = _status(saying, sayings, choices, event)
-    here = person.status in AttendanceStatus.HERE
     if new is None:
         report.silent.append(Entry(line, person.name))
-    elif new == person.status or saying.what == CAME and here:
+    elif new == person.status or saying.what == CAME and person.is_here:
         report.unchanged.append(Entry(line, person.name))
     elif _is_kept(person, choices):
         report.kept.append(Entry(line, person.name, _was(person)))
     else:
         return record.Mark(
             attendee_id=person.id,
-            old=AttendanceStatus(person.status),
+            version=person.version,
             new=new,
             at=at or now,
             source=AttendanceSource.IMPORT,

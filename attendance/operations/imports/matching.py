@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
 
-from ...models import Attendee
+from ...models import AttendanceStatus, Attendee
 from .columns import Columns
 
 ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"'@]+[^\s<>()\[\]:;,\"'@.]")
@@ -31,7 +31,16 @@ class Person:
     name: str
     status: str
     source: str | None
-    marked_at: datetime | None
+    version: datetime | None
+    """When the attendance was changed last."""
+
+    @property
+    def is_marked(self) -> bool:
+        return self.status != AttendanceStatus.UNKNOWN
+
+    @property
+    def is_here(self) -> bool:
+        return self.status in AttendanceStatus.HERE
 
 
 @dataclass(frozen=True)
@@ -49,14 +58,14 @@ class Room:
         rows = Attendee.objects.in_room(event_id).order_by().values_list(
             *("pk", "ticket_code", "owner_id", "user_profile__email", "user_profile__phone"),
             *("user_profile__first_name", "user_profile__last_name"),
-            *("attendance_status", "attendance_source", "attendance_marked_at"),
+            *("attendance_status", "attendance_source", "attendance_updated_at"),
         )  # fmt: skip
         self.people = [
             Person(
                 *(pk, ticket, owner_id, (email or "").lower(), phone),
-                *(f"{first} {last}".strip() or str(_("(no name)")), status, source, marked_at),
+                *(f"{first} {last}".strip() or str(_("(no name)")), status, source, version),
             )
-            for pk, ticket, owner_id, email, phone, first, last, status, source, marked_at in rows
+            for pk, ticket, owner_id, email, phone, first, last, status, source, version in rows
         ]
         self._by: dict[str, dict[str, set[Person]]] = {}
         for meaning in ("ticket", "owner_id", "email", "phone"):

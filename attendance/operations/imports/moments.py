@@ -36,7 +36,7 @@ MONTHS = {
     for name in names.split()
 }
 
-CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?\s*(am|pm|a\.m\.|p\.m\.)?(?![\d:])", re.I)
+CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?\s*((?:am|pm)\b|a\.m\.|p\.m\.)?(?![\d:])", re.I)
 OFFSET = re.compile(r"(?:^|\s)\(?(?:utc|gmt)?\s*([+-])(\d{1,2}):?(\d{2})?\)?$", re.I)
 FILLERS = frozenset({"at", "um", "uhr", "kl", "h"})
 YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")

@@ -7,6 +7,7 @@ still unknown. Nobody is marked twice, however many run at once.
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from django.db import connection
@@ -25,12 +26,17 @@ BATCH = 1000
 """Attendees that one transaction marks."""
 
 
-def due() -> QuerySet[Event]:
+def due(*, since: timedelta = timedelta(0)) -> QuerySet[Event]:
     """Published events that are over, grace included, and not completed yet; ``marks`` says whether
-    their unknown attendees become absent. Drafts never took place, cancelled ones neither."""
+    their unknown attendees become absent. Drafts never took place, cancelled ones neither.
+
+    With ``since``, those that have been due for so long already.
+    """
     used = AttendanceAudit.objects.filter(event=OuterRef("pk"), source__in=AttendanceSource.TAKEN)
     always, if_used = Event.AutoAbsence.ALWAYS, Event.AutoAbsence.IF_USED
-    return Event.objects.filter(status=Event.Status.PUBLISHED, ends_at__lte=Now() - F("auto_absence_grace")).annotate(
+    return Event.objects.filter(
+        status=Event.Status.PUBLISHED, ends_at__lte=Now() - F("auto_absence_grace") - since
+    ).annotate(
         marks=Case(When(auto_absence=always, then=True), When(auto_absence=if_used, then=Exists(used)), default=False)
     )
 

@@ -88,6 +88,33 @@ def _plain(value):
     return str(value) if isinstance(value, str) else value  # psycopg knows no TextChoices
 
 
+REPAIR = """
+    WITH broken AS (
+        SELECT id FROM event_attendees
+        WHERE id = ANY(%s::uuid[]) AND (attendance_status IS NULL OR attendance_status <> ALL(%s::text[]))
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE event_attendees AS attendee SET
+        attendance_status = 'unknown',
+        attendance_source = 'backfill',
+        attendance_marked_at = clock_timestamp(),
+        attendance_marked_by_id = NULL,
+        attendance_device_id = NULL,
+        attendance_updated_at = clock_timestamp()
+    FROM broken WHERE attendee.id = broken.id
+"""
+
+
+def without_a_status_to_unknown(*, rows) -> int:
+    """Of these attendees, whoever has no status, or one unheard of, becomes unknown; how many did.
+
+    Notes stay, as nobody knows what they were about. Removed attendees are mended too.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(REPAIR, [list(rows), AttendanceStatus.values])
+        return cursor.rowcount
+
+
 def arrival_status(event: Event, moment: datetime) -> AttendanceStatus:
     """What somebody is who arrives at that moment."""
     late = event.late_from is not None and moment >= event.late_from

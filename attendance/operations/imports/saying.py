@@ -11,7 +11,7 @@ from config.errors import DomainError
 
 from ...models import AttendanceStatus
 from . import moments, words
-from .columns import Columns
+from .columns import IDENTIFIERS, Columns
 
 CAME, NO, NOTHING = words.CAME, words.NO, words.NOTHING
 TELLING = {CAME, *AttendanceStatus.values} - {AttendanceStatus.UNKNOWN}
@@ -51,6 +51,7 @@ class Sayings:
     def __init__(self, columns: Columns, rows, event, choices, now):
         self.columns, self.event, self.now, self.notes = columns, event, now, []
         self.listed = choices.listed
+        rows = [row for row in rows if any(columns.cell(row, one) for one in IDENTIFIERS)]  # sums judge no column
         self.ignored: dict[str, list[int]] = {}
         """Why a time was not taken over → the lines."""
         self.status = self._status_column(rows)

@@ -1,11 +1,15 @@
 """Forms of pages that aren't a model's own."""
 
 from django import forms
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldBooleanWidget,
 )
 
@@ -96,3 +100,56 @@ class ImportAttendanceForm(forms.Form):
             no_is_absent=bool(chosen["no"]),
             overwrite=chosen["overwrite"],
         )
+
+
+class AttendanceNoteForm(forms.Form):
+    notes = forms.CharField(
+        label=_("Note"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
+        help_text=_("Optional. Kept in the record, for organisers."),
+    )
+
+    def clean_notes(self):
+        """Left empty, it takes away no note that was written before."""
+        return self.cleaned_data["notes"] or None
+
+
+class OfOneEventForm(forms.ModelForm):
+    """What it points at belongs to its own event: chosen from these once the event is known, checked while it is new."""
+
+    chosen: str
+    widget: type[forms.Widget]
+    elsewhere = _("This belongs to another event.")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        field = self.fields.get(self.chosen)
+        if field and self.instance.pk:
+            field.widget = self.widget()
+            field.queryset = field.queryset.filter(event=self.instance.event_id)
+
+    def clean(self):
+        cleaned = super().clean()
+        event_id = self.instance.event_id if self.instance.pk else getattr(cleaned.get("event"), "pk", None)
+        chosen = cleaned.get(self.chosen)
+        rows = [chosen] if isinstance(chosen, models.Model) else chosen or []
+        if event_id and any(row.event_id != event_id for row in rows):
+            self.add_error(self.chosen, forms.ValidationError(self.elsewhere, code="other_event"))
+        return cleaned
+
+
+class CheckInPointForm(OfOneEventForm):
+    chosen, widget = "session", UnfoldAdminSelect2Widget
+    elsewhere = _("This session belongs to another event.")
+
+
+class DoorDeviceForm(OfOneEventForm):
+    chosen, widget = "points", UnfoldAdminSelect2MultipleWidget
+    elsewhere = _("These check-in points don't all belong to the device's event.")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "points" in self.fields and not self.instance.pk:
+            self.fields["points"].label_from_instance = lambda point: f"{point} ({point.event})"

@@ -20,6 +20,7 @@ from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_safe
@@ -175,7 +176,11 @@ def _confirm(request, model_admin, kept):
     messages.success(request, _tell(report))
     if report.outrun:
         names = ", ".join(entry.name for entry in report.outrun[:20])
-        sentence = _("{count} were marked by somebody else meanwhile, and left alone: {names}.")
+        sentence = ngettext(
+            "{count} was marked by somebody else meanwhile, and left alone: {names}.",
+            "{count} were marked by somebody else meanwhile, and left alone: {names}.",
+            len(report.outrun),
+        )
         messages.warning(request, sentence.format(count=len(report.outrun), names=names))
     address = reverse("admin:attendance_attendee_changelist")
     return HttpResponseRedirect(f"{address}?event__id__exact={report.event.pk}")
@@ -200,7 +205,8 @@ def _import(request, form, data, *, dry_run):
 def _tell(report) -> str:
     lines = [f"{status.label}: {len(entries)}" for status, entries in report.to_mark.items() if entries]
     lines += [f"{heading}: {len(entries)}" for heading, _help, entries in _left(report) if entries]
-    return _("Imported attendance at “{title}”.").format(title=report.event.title) + " " + "; ".join(lines) + "."
+    counts = " " + "; ".join(lines) + "." if lines else ""
+    return _("Imported attendance at “{title}”.").format(title=report.event.title) + counts
 
 
 def _left(report):

@@ -54,6 +54,17 @@ def claimed_or_sql() -> list[Trigger]:
     ]
 
 
+def kept() -> Trigger:
+    """Deleted and inserted again within one transaction, an attendee would be unknown off the record."""
+    return Trigger(
+        name="attendance_kept_on_delete",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Delete,
+        condition=pgtrigger.Condition("OLD.attendance_status IS DISTINCT FROM 'unknown'"),
+        func=violation(SAME_ATTENDEE, "an attendee whose attendance is known stays"),
+    )
+
+
 def audited() -> list[Trigger]:
     """One INSERT … SELECT for a statement, be it of one row or of ten thousand.
 

@@ -12,7 +12,7 @@ from config.database import CompositeForeignKey, RandomCode, counting, known, ne
 from events.models import Event, UserProfile
 from events.models.people import ScopedQuerySet
 
-from ..triggers import audited, claimed_or_sql
+from ..triggers import audited, claimed_or_sql, kept
 from .record import AttendanceSource, AttendanceStatus
 
 
@@ -216,6 +216,7 @@ class Attendee(models.Model):
         triggers = [
             touched(),
             *claimed_or_sql(),
+            kept(),
             *audited(),
             never_truncated("attendance_attendee_never_truncated"),
             *counting(

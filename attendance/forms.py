@@ -117,7 +117,7 @@ class AttendanceNoteForm(forms.Form):
 
 
 class OfOneEventForm(forms.ModelForm):
-    """What it points at belongs to its own event: chosen from these once the event is known, checked while it is new."""
+    """What it points at belongs to its own event: once that is known, nothing else is offered."""
 
     chosen: str
     widget: type[forms.Widget]

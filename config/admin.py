@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -86,9 +87,14 @@ def account_links(request):
 _cards: list[Callable[[HttpRequest], dict | None]] = []
 
 
-def card(function):
-    """Registers what a dashboard card shows: ``function(request)`` → ``{template, …}`` or None."""
-    _cards.append(function)
+def card(function=None, *, first=False):
+    """Registers what a dashboard card shows: ``function(request)`` → ``{template, …}`` or None.
+
+    ``first``: what can't wait stands above what lower apps show.
+    """
+    if function is None:
+        return partial(card, first=first)
+    _cards.insert(0 if first else len(_cards), function)
     return function
 
 
@@ -110,6 +116,16 @@ NAVIGATION = [
         ],
     ),
     (
+        gettext_lazy("Door"),
+        [
+            ("attendance.CheckIn", "qr_code_scanner"),
+            ("attendance.CheckInAttempt", "front_hand"),
+            ("attendance.AttendanceAudit", "fact_check"),
+            ("attendance.CheckInPoint", "sensor_door"),
+            ("attendance.DoorDevice", "smartphone"),
+        ],
+    ),
+    (
         gettext_lazy("Agenda"),
         [
             ("events.Session", "calendar_view_day"),
@@ -121,6 +137,7 @@ NAVIGATION = [
         gettext_lazy("People"),
         [
             ("events.UserProfile", "person"),
+            ("attendance.PointScale", "stars"),
             ("events.Membership", "badge"),
             ("events.Organization", "corporate_fare"),
         ],
@@ -159,7 +176,7 @@ def navigation(request):
 class Act:
     """An operation that organisers start from a list or from a row's page.
 
-    ``operation`` is called with ``{key}=<primary key>, actor=<person>`` and what ``form`` asks for.
+    ``operation`` is called with ``{key}=<primary key>, actor=<person>``, ``fixed`` and what ``form`` asks for.
     Whatever it returns may say ``changed`` False: the row was that way already. ``permission`` is
     asked of ``rules`` for every single row.
     """
@@ -172,6 +189,7 @@ class Act:
     done: str
     already: str = gettext_lazy("were that way already")
     form: type[forms.Form] | None = None
+    fixed: dict[str, Any] = field(default_factory=dict, hash=False)
     available: Callable[[models.Model], bool] = field(default=lambda row: True)
     icon: str = ""
     tone: str = "default"
@@ -207,7 +225,7 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
         try:
             if not request.user.has_perm(act.permission, row):
                 raise NotAllowed
-            outcome = act.operation(**{act.key: row.pk}, actor=request.user, **arguments)
+            outcome = act.operation(**{act.key: row.pk}, actor=request.user, **act.fixed, **arguments)
         except DomainError as error:
             report.failures[str(error)].append(act_subject(row, several))
         except Exception as error:

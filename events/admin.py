@@ -1,26 +1,30 @@
 """Organisations, people, events and their agenda, for organisers."""
 
+from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo, available_timezones
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Count
 from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
 
 from config import integrity
 from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, card
 
 from . import views
 from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
+from .models.event import LONGEST
 from .models.people import Role
 from .operations import events, members
 
@@ -46,6 +50,36 @@ def person_header(person, *, contact=True):
     return [name, (person.email or "") if contact else "", initials, *([picture] if picture else [])]
 
 
+class MinutesField(forms.Field):
+    """A duration of the database, entered as whole minutes, as people count at a door."""
+
+    widget = UnfoldAdminIntegerFieldWidget
+    sentence = _("Give minutes, from 0 to %d (30 days).") % (LONGEST // timedelta(minutes=1))
+    default_error_messages = {"invalid": sentence}
+    default_validators = [MinValueValidator(timedelta(0), sentence), MaxValueValidator(LONGEST, sentence)]
+
+    def __init__(self, column, **kwargs):
+        column = Event._meta.get_field(column)
+        words = {"label": capfirst(column.verbose_name), "help_text": column.help_text}
+        super().__init__(**words, required=not column.null, show_hidden_initial=True, **kwargs)
+
+    def widget_attrs(self, widget):
+        return {"min": 0, "inputmode": "numeric"}
+
+    def prepare_value(self, value):
+        return value // timedelta(minutes=1) if isinstance(value, timedelta) else value
+
+    def to_python(self, value):
+        if isinstance(value, timedelta):
+            return value
+        if value in self.empty_values:
+            return None
+        try:
+            return timedelta(minutes=int(value))
+        except (ValueError, OverflowError):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
 class EventForm(forms.ModelForm):
     timezone = forms.ChoiceField(
         label=_("Time zone"),
@@ -55,6 +89,8 @@ class EventForm(forms.ModelForm):
         initial="UTC",
         show_hidden_initial=True,
     )
+    late_after = MinutesField("late_after")
+    auto_absence_grace = MinutesField("auto_absence_grace", initial=timedelta(minutes=30))
 
     @cached_property
     def changed_data(self):
@@ -87,6 +123,10 @@ class EventAdmin(HistoryAdmin):
         (None, {"fields": ["title", "slug", "organization", "status", "description", "venue"]}),
         (_("When"), {"fields": ["timezone", "starts_at", "ends_at"]}),
         (_("Who comes in"), {"fields": ["visibility", "approval_mode", ("capacity", "max_plus_ones")]}),
+        (
+            _("At the door"),
+            {"fields": [("late_after", "door_adds_walk_ins"), ("auto_absence", "auto_absence_grace")]},
+        ),
     ]
     acts = (
         Act(

@@ -1,0 +1,157 @@
+"""The ledgers: who was marked what by whom, who was scanned where, and which scans were refused."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from config.admin import DomainAdmin, ReadOnly, ScopedFilter
+from events.admin import local, person_header
+
+from ..models import AttendanceAudit, AttendanceSource, AttendanceStatus, CheckIn, CheckInAttempt
+
+COLOURS = {
+    AttendanceStatus.UNKNOWN.value: "default",
+    AttendanceStatus.PRESENT.value: "success",
+    AttendanceStatus.LATE.value: "warning",
+    AttendanceStatus.EXCUSED.value: "info",
+    AttendanceStatus.ABSENT.value: "danger",
+}
+PERSON = ["attendee__user_profile__first_name", "attendee__user_profile__last_name", "attendee__user_profile__email"]
+
+
+def answers_for(person, device) -> str:
+    """Who did something: a device by its name, a person, or neither."""
+    if device is not None:
+        return _("{} (device)").format(device)
+    return str(person) if person is not None else _("the system")
+
+
+class Ledger(ReadOnly, DomainAdmin):
+    """Rows that only grow: the newest first, and never counted, as they may be millions."""
+
+    paginator = InfinitePaginator
+    ordering = ["-pk"]
+    sortable_by = ()
+
+    def zone_of(self, request, row):
+        return row.event.zone if row else None
+
+    @display(description=_("attendee"), header=True)
+    def who(self, row):
+        return person_header(row.attendee.user_profile) if row.attendee else ["–"]
+
+
+@admin.register(AttendanceAudit)
+class AttendanceAuditAdmin(Ledger):
+    list_display = ["who", "event", "before", "after", "happened", "by", "source", "notes"]
+    list_filter = [("event", ScopedFilter), "to_status", "source"]
+    list_select_related = ["event", "attendee__user_profile", "actor", "device"]
+    search_fields = PERSON
+    fieldsets = [
+        (None, {"fields": [("attendee", "event"), ("from_status", "to_status"), "notes"]}),
+        (_("When"), {"fields": [("happened", "recorded")]}),
+        (_("Who"), {"fields": [("by", "source"), "db_user"]}),
+    ]
+    readonly_fields = ["happened", "recorded", "by"]
+
+    @display(description=_("from"), label=COLOURS)
+    def before(self, row):
+        return row.from_status, row.get_from_status_display() or "–"
+
+    @display(description=_("to"), label=COLOURS)
+    def after(self, row):
+        return row.to_status, row.get_to_status_display()
+
+    @display(description=_("happened"))
+    def happened(self, row):
+        return local(row.marked_at, row.event.zone)
+
+    @display(description=_("recorded"))
+    def recorded(self, row):
+        return local(row.created_at, row.event.zone)
+
+    @display(description=_("by"))
+    def by(self, row):
+        if row.source == AttendanceSource.SQL:
+            return _("nobody")
+        return answers_for(row.actor, row.device)
+
+
+class ScanAdmin(Ledger):
+    list_select_related = ["event", "point", "attendee__user_profile", "by", "device"]
+    search_fields = PERSON
+
+    @display(description=_("where"))
+    def where(self, row):
+        return row.point or _("The event's door")
+
+    @display(description=_("by"))
+    def scanner(self, row):
+        return answers_for(row.by, row.device)
+
+    @display(description=_("scanned"))
+    def scanned(self, row):
+        return local(row.scanned_at, row.event.zone)
+
+    @display(description=_("received"))
+    def received(self, row):
+        return local(row.received_at, row.event.zone)
+
+
+@admin.register(CheckIn)
+class CheckInAdmin(ScanAdmin):
+    """Filtered by a session's point: who was in the session."""
+
+    list_display = ["who", "event", "where", "state", "arrived", "scanner", "upload"]
+    list_filter = [("event", ScopedFilter), ("point", ScopedFilter), "result", "uploaded_late"]
+    fieldsets = [
+        (None, {"fields": [("attendee", "event"), ("where", "result")]}),
+        (_("When"), {"fields": ["arrived", ("scanned", "received"), "uploaded_late"]}),
+        (_("Who"), {"fields": ["scanner", ("undone", "undone_by")]}),
+    ]
+    readonly_fields = ["where", "arrived", "scanned", "received", "scanner", "undone"]
+
+    @display(
+        description=_("result"),
+        label={CheckIn.Result.CHECKED_IN.value: "success", CheckIn.Result.ALREADY.value: "info", "undone": "warning"},
+    )
+    def state(self, row):
+        return ("undone", _("Undone")) if row.undone_at else (row.result, row.get_result_display())
+
+    @display(description=_("checked in"))
+    def arrived(self, row):
+        return local(row.checked_in_at, row.event.zone)
+
+    @display(description=_("upload"), label={"late": "warning"})
+    def upload(self, row):
+        return ("late", _("Late")) if row.uploaded_late else ""
+
+    @display(description=_("undone"))
+    def undone(self, row):
+        return local(row.undone_at, row.event.zone)
+
+
+@admin.register(CheckInAttempt)
+class CheckInAttemptAdmin(ScanAdmin):
+    list_display = ["refusal", "inside", "event", "where", "who", "scanner", "scanned", "received", "ticket"]
+    list_filter = [("event", ScopedFilter), "reason", "uploaded_late"]
+    fieldsets = [
+        (None, {"fields": [("reason", "inside"), ("event", "where"), "attendee", "code_hash"]}),
+        (_("When"), {"fields": [("scanned", "received")]}),
+        (_("Who"), {"fields": ["scanner"]}),
+    ]
+    readonly_fields = ["inside", "where", "scanned", "received", "scanner"]
+
+    @display(description=_("refused"), ordering="reason")
+    def refusal(self, row):
+        return row.get_reason_display()
+
+    @display(description=_("and yet"), label={"inside": "danger"})
+    def inside(self, row):
+        """A device without network let them in before the rules could say no."""
+        return ("inside", _("Inside already")) if row.uploaded_late else "–"
+
+    @display(description=_("ticket's hash"))
+    def ticket(self, row):
+        return f"{row.code_hash[:10]}…" if row.code_hash else "–"

@@ -28,12 +28,17 @@ let clock = 0; // the server's clock, less this phone's
 let syncedAt = -Infinity;
 let log = [];
 let shut = null; // "signed-out" | "gate"
+let wasRevoked = false;
 let unsentWalkIn = null; // its scan_id, until the server said yes
 const busy = new Set(); // people and codes whose scan is being taken this moment
+let drawing = null;
 const deltas = new Map(); // what the server's counts don't have yet: key → {people, settledAt}
 
 const api = new Api({ onReach: reach });
-const sound = new Sound();
+const sound = new Sound({
+  onSilent: () => view.notice("sound", "Tap the screen once, and there is sound."),
+  onAwake: () => view.clearNotice("sound"),
+});
 const queue = new Queue(api, { onAnswer: heard, onLater: postponed, onShut: turnedAway, onChange: showLine });
 const camera = new Camera(document.getElementById("video"), { onCode: scanned, onState: view.camera });
 
@@ -172,7 +177,7 @@ async function heard(item, answer) {
   else deltas.delete(item.scan_id);
   if (item.point === point && tickets) {
     if (item.attendee) tickets.waiting.delete(item.attendee);
-    if (answer.attendee && verdict.at && !item.undo) await tickets.learn(answer.attendee, verdict);
+    if (answer.attendee && verdict.at && !(item.undo && entered)) await tickets.learn(answer.attendee, verdict);
     if (answer.attendee && !row) syncedAt = -Infinity; // somebody new: the next tick fetches them
   }
   const entry = entryOf(item.scan_id);
@@ -184,7 +189,7 @@ async function heard(item, answer) {
   if (view.answering() === item.scan_id && entry?.state !== "undoing") {
     show(verdict);
     if (verdict.kind !== guess) sound.play(TUNES[verdict.kind]);
-  } else if (verdict.kind !== guess && !item.undo) {
+  } else if (verdict.kind !== guess && !(item.undo && entered)) {
     const words = sentence(verdict, verdict.kind === "already" ? whenAndWho(verdict) : "");
     view.notice(item.scan_id, `Scan of ${clockTime(item.scanned_at)}: ${words}`);
     sound.play(TUNES[verdict.kind]);
@@ -214,6 +219,7 @@ function turnedAway(eventId, error) {
 /** 401, 403 and 404 of whatever call. */
 async function refuse(error) {
   if (error.code === "device_revoked" && api.token) return revoked();
+  if (wasRevoked) return; // says more than being a stranger now
   if (error.status === 401) {
     const text = "Sign in as door staff or organiser of this event.";
     const hint = "On a phone that stays at the door: ask an organiser for the code that registers it, and scan it with the phone's camera app.";
@@ -229,6 +235,7 @@ async function refuse(error) {
 }
 
 async function revoked() {
+  wasRevoked = true;
   api.token = null;
   await kept.delete(`token/${EVENT}`);
   await forget();
@@ -347,16 +354,22 @@ function showLine() {
   view.line({ state, words, waiting: reached && !old ? 0 : items.length });
 }
 
+/** After the answer has been painted: with 10,000 people a slow phone needs a moment. */
 function showPeople() {
-  if (!tickets) return;
   showCounts();
+  drawing ??= requestAnimationFrame(() => setTimeout(drawPeople));
+}
+
+function drawPeople() {
+  drawing = null;
+  if (!tickets) return;
   const words = document.getElementById("search-text").value;
   const { total, rows } = tickets.search(words);
   const shown = rows.map((row) => {
     const isIn = tickets.isIn(row);
     const guests = row.plus_ones ? `+${row.plus_ones}` : "";
     const state = isIn ? `In ${clockTime(isIn.at)}${isIn.waiting ? ", waiting to be sent" : ""}` : { excused: "Excused", absent: "Absent", present: "Marked present", late: "Marked late" }[row.status];
-    return { id: row.id, name: row.name, photo: row.photo_url, state: [guests, state].filter(Boolean).join(" · ") || "Not in yet", in: Boolean(isIn) };
+    return { id: row.id, name: row.name, photo: row.photo_url, state: [guests, state ?? "Not in yet"].filter(Boolean).join(" · "), in: Boolean(isIn) };
   });
   const people = `${total} ${total === 1 ? "person" : "people"}`;
   const more = total > rows.length ? ` The first ${rows.length}:` : "";
@@ -395,14 +408,15 @@ async function refresh() {
   clock = new Date(data.server_time) - sentAt;
   door = data;
   for (const [key, { settledAt }] of deltas) if (settledAt !== null && settledAt < startedAt) deltas.delete(key);
+  await kept.put(`door/${EVENT}`, { ...data, clock });
+  if (!choices().length) return close({ title: "No check-in point", text: "An organiser has given this device none.", again: () => location.reload() });
   if (shut) {
     view.clearNotice("signed-out");
     view.gate(null);
     shut = null;
-    if (view.seesCamera()) camera.start();
+    wasRevoked = false;
+    camera.start();
   }
-  await kept.put(`door/${EVENT}`, { ...data, clock });
-  if (!choices().length) return close({ title: "No check-in point", text: "An organiser has given this device none.", again: () => location.reload() });
   if (!choices().some(({ id }) => id === point)) await choose(choices()[0].id);
   else if (!tickets) await choose(point);
   showDoor();
@@ -438,6 +452,7 @@ async function round() {
     await refresh();
     if (shut) return;
     queue.flush();
+    settle();
     if (performance.now() - syncedAt > SYNC) {
       const list = tickets;
       await list.sync();
@@ -453,13 +468,25 @@ async function round() {
   }
 }
 
+/** What another tab has sent meanwhile doesn't wait any more. */
+function settle() {
+  if (busy.size) return;
+  const waiting = new Set(queue.of(EVENT).map((item) => item.scan_id));
+  const settled = log.filter(({ scan, state }) => state === "waiting" && !waiting.has(scan));
+  for (const entry of settled) {
+    entry.state = "sent";
+    tickets.waiting.delete(entry.attendee);
+  }
+  if (settled.length) showLog();
+}
+
 function waitForNetwork() {
   close({ title: "No network yet", text: "The door needs it once, to fetch the list of tickets. It goes on by itself.", again: () => tick({ soon: true }) });
 }
 
 async function keepUp() {
   if (!document.hidden) await tick().catch((error) => console.error(error));
-  setTimeout(keepUp, TICK);
+  setTimeout(keepUp, shut === "gate" ? 3 * TICK : TICK);
 }
 
 // -- Registering this device ----------------------------------------------------------------------
@@ -562,6 +589,7 @@ function listen() {
     queue.flush({ now: true });
     tick({ soon: true });
   });
+  addEventListener("hashchange", () => location.reload()); // a registration code, opened where the page was open
   addEventListener("offline", () => reach(false));
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return camera.stop();

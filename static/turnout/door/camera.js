@@ -16,6 +16,9 @@ export class Camera {
     this.paused = false;
     this.torch = false;
     this.wanted = false;
+    // Allowed in the browser's settings a moment later: nobody has to press anything.
+    const permission = navigator.permissions?.query({ name: "camera" });
+    permission?.then((is) => (is.onchange = () => is.state === "granted" && this.failed && this.start())).catch(() => null);
   }
 
   /** Never raises: what is wrong is told by onState. */
@@ -25,6 +28,7 @@ export class Camera {
     this.starting = true;
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("", "InsecureError");
+      this.failed = false;
       this.read ??= await makeReader();
       const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: this.#which() });
       if (!this.wanted) {
@@ -39,7 +43,10 @@ export class Camera {
       await this.#tell();
       this.#look(stream);
     } catch (error) {
+      if (!this.wanted) return; // stopped while it was starting
       this.stop();
+      this.failed = true;
+      this.device = null; // it may be unplugged: the next try takes what there is
       this.onState({ on: false, problem: error.name });
     } finally {
       this.starting = false;

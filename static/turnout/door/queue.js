@@ -71,7 +71,11 @@ export class Queue {
 
   async #run() {
     const work = async (lock) => {
-      if (lock === null) return; // another tab is sending
+      if (lock === null) {
+        this.items = await stored.all(); // another tab is sending: what has it left?
+        this.notBefore = Date.now() + FIRST_PAUSE;
+        return this.onChange();
+      }
       while (this.again) {
         this.again = false;
         // Without network nothing can be under way, and what isn't under way can be taken back for good.
@@ -95,8 +99,11 @@ export class Queue {
         if (!(await this.#sendChunk(chunk))) return this.#pause();
         this.failures = 0;
       } catch (error) {
-        if (error instanceof Unreachable) return this.#pause();
-        if (!(error instanceof Refused)) throw error;
+        if (!(error instanceof Refused)) {
+          this.#pause();
+          if (error instanceof Unreachable) return;
+          throw error;
+        }
         if (LATER.has(error.code) || error.status === 429) {
           const answer = { code: "throttled", detail: error.message, retryAfter: error.retryAfter };
           for (const item of chunk) this.onLater(item, answer);
@@ -176,13 +183,15 @@ export class Queue {
   }
 
   async #finish(item, answer) {
+    let latest = item;
     await this.#change(item.key, (old) => {
+      latest = old;
       if (!old.undo || answer.result !== "checked_in" || !answer.check_in_id) return null;
       // The wish to undo, spoken while the scan was under way, takes its place.
       const { key, event, point, scan_id, attendee, addedAt } = old;
       return { key, event, point, scan_id, attendee, addedAt, kind: "undo", check_in_id: answer.check_in_id };
     });
-    this.onAnswer(item, answer);
+    this.onAnswer(latest, answer);
   }
 
   /** Writes the disk, then what is shown of it. Resolves with the item as it is now. */

@@ -7,7 +7,9 @@ const TUNES = {
 };
 
 export class Sound {
-  constructor() {
+  /** `onSilent()`: there was nothing to hear, though nobody muted it. `onAwake()`: now there is. */
+  constructor({ onSilent, onAwake }) {
+    Object.assign(this, { onSilent, onAwake });
     this.muted = false;
     // Browsers let a page sound only after it was touched once.
     for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => this.#wake(), { passive: true });
@@ -16,12 +18,14 @@ export class Sound {
   #wake() {
     this.context ??= new AudioContext();
     if (this.context.state === "suspended") this.context.resume();
+    this.onAwake();
   }
 
   play(name) {
     const tune = TUNES[name];
     if (navigator.userActivation?.hasBeenActive ?? true) navigator.vibrate?.(tune.buzz);
-    if (this.muted || this.context?.state !== "running") return;
+    if (this.muted) return;
+    if (!this.context) return this.onSilent();
     for (const [frequency, delay] of tune.notes) this.#note(frequency, this.context.currentTime + delay, tune);
   }
 

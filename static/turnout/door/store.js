@@ -10,7 +10,12 @@ export function open() {
       request.result.createObjectStore("queue", { keyPath: "key", autoIncrement: true });
       request.result.createObjectStore("kept");
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      const database = request.result;
+      database.onclose = () => (opened = null);
+      database.onversionchange = () => database.close();
+      resolve(database);
+    };
     request.onerror = () => reject(request.error);
   });
   return opened;
@@ -19,8 +24,16 @@ export function open() {
 /** Runs `work` on a store; resolves with its request's result once the transaction is on the disk. */
 async function transact(name, mode, work) {
   const database = await open();
+  const options = { durability: mode === "readwrite" ? "strict" : "default" };
+  let transaction;
+  try {
+    transaction = database.transaction(name, mode, options);
+  } catch (error) {
+    if (error.name !== "InvalidStateError") throw error;
+    opened = null; // phones cut the connection of a page that was in the background
+    transaction = (await open()).transaction(name, mode, options);
+  }
   return new Promise((resolve, reject) => {
-    const transaction = database.transaction(name, mode, { durability: mode === "readwrite" ? "strict" : "default" });
     const request = work(transaction.objectStore(name));
     transaction.oncomplete = () => resolve(request?.result);
     transaction.onerror = transaction.onabort = () => reject(transaction.error);

@@ -14,6 +14,7 @@ export class Tickets {
     this.name = `${eventId}/${point ?? "door"}`;
     this.byId = new Map();
     this.byHash = new Map();
+    this.sorted = null; // by name; made when it is needed
     this.asOf = null;
     this.wholeAt = 0;
     this.checkedAt = null;
@@ -71,12 +72,14 @@ export class Tickets {
   #take(row) {
     const old = this.byId.get(row.id);
     if (old) this.byHash.delete(old.ticket_hash);
+    this.sorted = null;
     if (row.name !== undefined) row.key = searchable(row.name);
     this.byId.set(row.id, row);
     this.byHash.set(row.ticket_hash, row);
   }
 
   #drop(row) {
+    this.sorted = null;
     this.byId.delete(row.id);
     this.byHash.delete(row.ticket_hash);
   }
@@ -101,14 +104,11 @@ export class Tickets {
   /** People whose name has every word of the text in it, best first. */
   search(text, limit = 40) {
     const words = searchable(text).split(" ").filter(Boolean);
-    const hits = [];
-    for (const row of this.byId.values()) {
-      if (row.removed || !words.every((word) => row.key.includes(word))) continue;
-      const starts = words.every((word) => row.key.startsWith(word) || row.key.includes(` ${word}`));
-      hits.push([starts ? 0 : 1, row]);
-    }
-    hits.sort(([a, one], [b, other]) => a - b || byName.compare(one.name, other.name));
-    return { total: hits.length, rows: hits.slice(0, limit).map(([, row]) => row) };
+    this.sorted ??= [...this.byId.values()].filter(({ removed }) => !removed).sort((a, b) => byName.compare(a.name, b.name));
+    const hits = this.sorted.filter(({ key }) => words.every((word) => key.includes(word)));
+    const starts = ({ key }) => words.every((word) => ` ${key}`.includes(` ${word}`));
+    const best = words.length ? [...hits.filter(starts), ...hits.filter((row) => !starts(row))] : hits;
+    return { total: hits.length, rows: best.slice(0, limit) };
   }
 }
 

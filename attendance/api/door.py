@@ -9,6 +9,7 @@ from rest_framework import generics, serializers
 from rest_framework.response import Response
 
 from config.api import KeysetPagination
+from config.errors import NotAllowed
 from config.openapi import refuses
 from events.api.accounts import Public
 from events.models.people import to_e164
@@ -16,7 +17,7 @@ from events.models.people import to_e164
 from ..models import AttendanceStatus, Attendee, CheckIn
 from ..operations import check_in, devices, room, walk_ins
 from ..operations.check_in import Scan
-from .scanners import AtDoor, Slowed, count_guess, may_guess, points_of
+from .scanners import AtDoor, DeviceUnknown, Slowed, count_guesses, may_guess, points_of
 
 
 class Status(serializers.ChoiceField):
@@ -149,6 +150,8 @@ class CheckIns(AtDoor):
         check_in.PointClosed,
         room.EventClosed,
         Slowed,
+        NotAllowed,
+        DeviceUnknown,
     )
     def post(self, request, event_id):
         serializer = CheckInRequest(data=request.data)
@@ -158,8 +161,7 @@ class CheckIns(AtDoor):
         if "ticket_code" in data and not may_guess(scanner):
             raise Slowed
         [answer] = check_in.check_in(scanner=scanner, scans=[Scan(**data)])
-        if isinstance(answer.error, check_in.UnknownTicket):
-            count_guess(scanner)
+        count_guesses(scanner, [answer])
         if answer.result == check_in.REFUSED:
             raise answer.error
         return Response(answered(answer))
@@ -174,6 +176,7 @@ class CheckInBatch(AtDoor):
         request=BatchRequest,
         responses=BatchAnswers,
     )
+    @refuses(NotAllowed, DeviceUnknown)
     def post(self, request, event_id):
         batch = RawBatch(data=request.data)
         batch.is_valid(raise_exception=True)
@@ -191,10 +194,8 @@ class CheckInBatch(AtDoor):
                 good[place] = Scan(**scan.validated_data)
         if good:
             answers = check_in.check_in(scanner=scanner, scans=list(good.values()))
-            for place, answer in zip(good, answers, strict=True):
-                results[place] = answered(answer)
-                if isinstance(answer.error, check_in.UnknownTicket):
-                    count_guess(scanner)
+            results |= zip(good, map(answered, answers), strict=True)
+            count_guesses(scanner, answers)
         return Response({"results": [results[place] for place in sorted(results)]})
 
 
@@ -231,7 +232,7 @@ class UndoView(AtDoor):
         request=None,
         responses=UndoAnswer,
     )
-    @refuses(check_in.UndoExpired, check_in.UndoNotLast)
+    @refuses(check_in.UndoExpired, check_in.UndoNotLast, check_in.TicketRevoked, NotAllowed, DeviceUnknown)
     def post(self, request, event_id, check_in_id):
         scanner = self.scanner(event_id, checks_in=False)
         attendee, changed = check_in.undo(check_in_id=check_in_id, scanner=scanner)
@@ -268,6 +269,10 @@ class WalkIns(AtDoor):
         room.EventFull,
         room.TooManyPlusOnes,
         walk_ins.NeedsOrganizer,
+        walk_ins.Banned,
+        NotAllowed,
+        DeviceUnknown,
+        *check_in.REFUSALS.values(),  # of the scan_id, where a scan had it before
     )
     def post(self, request, event_id):
         serializer = WalkInRequest(data=request.data)
@@ -360,6 +365,7 @@ def door_counts(event, point=None) -> dict:
 @extend_schema(tags=["door"])
 class Door(AtDoor):
     @extend_schema(summary="The door: counts, and what you may do there", parameters=[PointQuery], responses=DoorState)
+    @refuses(DeviceUnknown)
     def get(self, request, event_id):
         query = PointQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
@@ -420,6 +426,7 @@ class Tickets(AtDoor, generics.ListAPIView):
         parameters=[TicketsQuery],
         tags=["door"],
     )
+    @refuses(DeviceUnknown)
     def get(self, request, event_id):
         query = TicketsQuery(data=request.query_params)
         query.is_valid(raise_exception=True)

@@ -46,11 +46,10 @@ class AttendanceView(APIView):
             raise NotFound
         data = MarkRequest(data=request.data)
         data.is_valid(raise_exception=True)
-        notes = data.validated_data.get("notes", "" if "notes" in data.validated_data else None)
         attendee = marking.mark(
             attendee_id=attendee_id,
             status=AttendanceStatus(data.validated_data["status"]),
-            notes=notes,
+            notes=(data.validated_data["notes"] or "") if "notes" in data.validated_data else None,
             actor=request.user,
             source=AttendanceSource.API,
         ).row

@@ -1,5 +1,7 @@
 """Who may stand at an event's door, and how they prove it: a person's token, a device's, or the admin's session."""
 
+from collections.abc import Iterable
+
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Subquery, Value
 from django.db.models.functions import Concat, Trim
@@ -18,9 +20,17 @@ from events.sign_in import TokenAuthentication
 
 from ..models import CheckInPoint, DoorDevice
 from ..operations import devices
-from ..operations.check_in import Scanner
+from ..operations.check_in import Answer, Scanner, UnknownTicket
 
 AT_DOORS = {*Role.MANAGE, Role.DOOR, "superuser"}
+
+
+class DeviceUnknown(DomainError):
+    """A device that is revoked, registered anew elsewhere, or never was one."""
+
+    code = "device_revoked"
+    status = 401
+    message = _("This device is not registered any more.")
 
 
 class DeviceAuthentication(BaseAuthentication):
@@ -39,7 +49,7 @@ class DeviceAuthentication(BaseAuthentication):
             .first()
         )
         if device is None:
-            raise AuthenticationFailed(_("This device is not registered any more."), "device_revoked")
+            raise AuthenticationFailed(str(DeviceUnknown.message), DeviceUnknown.code)
         return AnonymousUser(), device
 
     def authenticate_header(self, request):
@@ -90,8 +100,10 @@ def may_guess(scanner: Scanner) -> bool:
     return has_left(GUESSES, "door-guesses", scanner.key)
 
 
-def count_guess(scanner: Scanner) -> None:
-    within(GUESSES, "door-guesses", scanner.key)
+def count_guesses(scanner: Scanner, answers: Iterable[Answer]) -> None:
+    for answer in answers:
+        if isinstance(answer.error, UnknownTicket) and not within(GUESSES, "door-guesses", scanner.key):
+            return
 
 
 class AtDoor(APIView):

@@ -181,6 +181,8 @@ class Holder:
     version: datetime | None
     source: str | None
     marked_at: datetime | None
+    notes: str | None
+    is_by_hand: bool
     marked_by: str | None
     name: str
     photo_url: str
@@ -199,21 +201,37 @@ class Known(NamedTuple):
     id: int | None
     result: str | None
     checked_in_at: datetime | None
+    by: str | None
     reason: str | None
     late: bool | None
 
 
-SCANNED = frozenset({AttendanceSource.SCAN, AttendanceSource.API})
-
+# Who was found by name is marked through the API like somebody marked by hand there: what tells
+# them apart is the check-in of that moment.
 READ = """
     SELECT clock_timestamp(),
         a.id, a.event_id, e.title, e.organization_id, a.status, a.plus_ones,
         a.attendance_status, a.attendance_updated_at, a.attendance_source, a.attendance_marked_at,
+        a.attendance_notes,
+        NOT EXISTS (
+            SELECT FROM check_ins AS marking WHERE marking.attendee_id = a.id AND marking.result = 'checked_in'
+            AND marking.checked_in_at = a.attendance_marked_at AND a.attendance_source IN ('scan', 'api')
+        ),
         coalesce(marking_device.name, nullif(trim(marker.first_name || ' ' || marker.last_name), '')),
         trim(p.first_name || ' ' || p.last_name), p.photo_url,
         here.id, here.checked_in_at,
         coalesce(here_device.name, nullif(trim(here_by.first_name || ' ' || here_by.last_name), '')),
-        known.id, known.result, known.checked_in_at, attempt.reason, attempt.uploaded_late
+        known.id, known.result, known.checked_in_at,
+        (
+            SELECT coalesce(device.name, nullif(trim(by.first_name || ' ' || by.last_name), ''))
+            FROM check_ins AS first
+            LEFT JOIN user_profiles AS by ON by.id = first.by_id
+            LEFT JOIN door_devices AS device ON device.id = first.device_id
+            WHERE first.attendee_id = known.attendee_id AND first.result = 'checked_in'
+            AND first.checked_in_at = known.checked_in_at
+            ORDER BY first.id = known.id DESC, first.id LIMIT 1
+        ),
+        attempt.reason, attempt.uploaded_late
     FROM unnest(%(codes)s::text[], %(ids)s::uuid[], %(scans)s::text[]) WITH ORDINALITY AS scan(code, id, scan_id, place)
     LEFT JOIN check_ins AS known ON known.event_id = %(event)s AND known.scan_id = scan.scan_id
     LEFT JOIN check_in_attempts AS attempt ON attempt.event_id = %(event)s AND attempt.scan_id = scan.scan_id
@@ -229,6 +247,15 @@ READ = """
     LEFT JOIN user_profiles AS here_by ON here_by.id = here.by_id
     LEFT JOIN door_devices AS here_device ON here_device.id = here.device_id
     ORDER BY scan.place
+"""
+
+
+BRING_FORWARD = """
+    UPDATE check_ins SET checked_in_at = earlier.moment, scanned_at = earlier.scanned_at,
+        uploaded_late = earlier.late, received_at = %s, by_id = %s, device_id = %s
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::boolean[])
+        AS earlier(id, moment, scanned_at, late)
+    WHERE check_ins.id = earlier.id AND check_ins.checked_in_at > earlier.moment
 """
 
 
@@ -262,8 +289,8 @@ class _Round:
     marks: dict[UUID, record.Mark] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
     """Check-ins that a change past the operations has overtaken."""
-    earlier: list[tuple[int, datetime]] = field(default_factory=list)
-    """Check-ins, and the earlier time that an upload has brought."""
+    earlier: list[tuple[int, datetime, Scan]] = field(default_factory=list)
+    """Check-ins, and the scan from before them that an upload has brought."""
 
     def run(self) -> list[Answer]:
         rows = self._read()
@@ -271,8 +298,8 @@ class _Round:
         holders: dict[UUID, Holder] = {}
         facts = []
         for row in rows:
-            holder = row[1] and holders.setdefault(row[1], Holder(*row[1:17]))
-            facts.append((holder, Known(*row[17:])))
+            holder = row[1] and holders.setdefault(row[1], Holder(*row[1:19]))
+            facts.append((holder, Known(*row[19:])))
         in_order = sorted(range(len(rows)), key=lambda place: (self._moment(self.scans[place]), place))
         seen: dict[str, Answer] = {}
         for place in in_order:
@@ -321,7 +348,7 @@ class _Round:
             self._bring_forward(scan, holder, moment)
         answer = self._in(scan, holder, ALREADY)
         if scan.scan_id:
-            self.check_ins.append((self._row(scan, holder, ALREADY, first), answer))
+            self.check_ins.append((self._row(scan, holder, ALREADY, answer.checked_in_at), answer))
         return answer
 
     def _reason_against(self, scan, holder):
@@ -363,12 +390,12 @@ class _Round:
         if self.scanner.marks_attendance:
             self._mark_arrival(scan, holder, moment)
         if holder.first_id:
-            self.earlier.append((holder.first_id, moment))
+            self.earlier.append((holder.first_id, moment, scan))
         holder.first_at, holder.first_by = moment, self.scanner.name
 
     def _mark_arrival(self, scan, holder, moment):
         """Nothing to mark where somebody came earlier, or where a person has said that they came."""
-        if holder.is_here and (holder.source not in SCANNED or holder.marked_at <= moment):
+        if holder.is_here and (holder.is_by_hand or holder.marked_at <= moment):
             return
         status = record.arrival_status(self.scanner.event, moment)
         self.marks[holder.id] = record.Mark(
@@ -377,17 +404,19 @@ class _Round:
             new=status,
             at=moment,
             source=scan.source,
+            notes=holder.notes if holder.is_here else None,
             **self.scanner.who,
         )
-        holder.attendance, holder.source = status, scan.source
+        holder.attendance, holder.source, holder.is_by_hand = status, scan.source, False
         holder.marked_at, holder.marked_by = moment, self.scanner.name
 
     def _again(self, scan, holder, known) -> Answer:
-        """The answer of the first time, though the check-in may have been undone since."""
+        """The answer of the first time, though the check-in may have been undone since; of the
+        attendee, what is true now."""
         answer = self._in(scan, holder, known.result)
         if known.result == CHECKED_IN:
             answer.check_in_id = known.id
-        answer.checked_in_at = answer.checked_in_at or known.checked_in_at
+        answer.checked_in_at, answer.checked_in_by = known.checked_in_at, known.by or answer.checked_in_by
         return answer
 
     def _in(self, scan, holder, result) -> Answer:
@@ -398,7 +427,7 @@ class _Round:
             holder=holder,
             check_in_id=holder.first_id,
             checked_in_at=holder.marked_at if at_door else holder.first_at,
-            checked_in_by=holder.marked_by if at_door else holder.first_by,
+            checked_in_by=(holder.marked_by if at_door else holder.first_by) or None,
         )
 
     def _row(self, scan, holder, result, moment, previous=None) -> CheckIn:
@@ -442,7 +471,7 @@ class _Round:
         if kind is WrongEvent and self.scanner.person is not None:
             own = holder and holder.organization_id == self.scanner.event.organization_id
             params = {"event": holder.event_title} if own or self.scanner.role == "superuser" else {}
-        elif kind is PointClosed:
+        elif kind is PointClosed and self.scanner.point is not None:
             params = {"point": self.scanner.point}
         elif kind is room.EventClosed:
             params = {"status": self.scanner.event.get_status_display().lower()}
@@ -460,15 +489,27 @@ class _Round:
             if not self.check_ins and not self.attempts:
                 return None
         with transaction.atomic():
-            if self.stale:
-                CheckIn.objects.filter(pk__in=self.stale).update(undone_at=self.received)
-            CheckIn.objects.bulk_create([row for row, _answer in self.check_ins])
-            CheckInAttempt.objects.bulk_create(self.attempts)
-            for pk, moment in self.earlier:
-                CheckIn.objects.filter(pk=pk, checked_in_at__gt=moment).update(checked_in_at=moment, **self.scanner.who)
+            # Attendees first and in the order of their ids, as everywhere: two batches about the
+            # same people wait for each other here, and nowhere in opposite directions.
             if len(record.write(list(self.marks.values()))) != len(self.marks):
                 raise Outrun
+            if self.stale:
+                CheckIn.objects.filter(pk__in=self.stale).update(undone_at=self.received)
+            if self.earlier:
+                self._write_earlier()
+            self.check_ins.sort(key=lambda one: one[0].attendee_id)
+            self.attempts.sort(key=lambda one: one.scan_id or "")
+            CheckIn.objects.bulk_create([row for row, _answer in self.check_ins])
+            CheckInAttempt.objects.bulk_create(self.attempts)
         return self._tell_ids()
+
+    def _write_earlier(self):
+        """The check-in becomes that of the earlier scan, but for its scan_id. One statement, for any number."""
+        who = self.scanner.who
+        rows = sorted((pk, moment, scan.scanned_at, self._is_late_upload(scan)) for pk, moment, scan in self.earlier)
+        columns = zip(*rows, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(BRING_FORWARD, [self.received, who["by_id"], who["device_id"], *map(list, columns)])
 
     def _tell_ids(self):
         made = {row.attendee_id: row.pk for row, _answer in self.check_ins if row.result == CHECKED_IN}
@@ -481,8 +522,8 @@ class _Round:
 def undo(*, check_in_id, scanner: Scanner) -> tuple[Attendee, bool]:
     """Takes back a check-in: the attendee is what they were before. (attendee, whether it was still to do)
 
-    The scanner's own last one, for 15 minutes; organisers may take back any. Raises NotFound,
-    UndoNotLast, UndoExpired.
+    The scanner's own last one, for 15 minutes; organisers may take back any. Whom somebody has
+    marked by hand since stays as marked. Raises NotFound, TicketRevoked, UndoNotLast, UndoExpired.
     """
     found = CheckIn.objects.filter(pk=check_in_id, event=scanner.event, result=CHECKED_IN).first()
     if found is None:
@@ -493,7 +534,8 @@ def undo(*, check_in_id, scanner: Scanner) -> tuple[Attendee, bool]:
         cursor.execute("SELECT clock_timestamp()")
         [now] = cursor.fetchone()
     if not scanner.manages:
-        own = CheckIn.objects.filter(event=scanner.event, result=CHECKED_IN, **scanner.who).order_by("-pk")
+        own = CheckIn.objects.filter(event=scanner.event, result=CHECKED_IN, **scanner.who)
+        own = own.order_by("-received_at", "-checked_in_at", "-pk")
         if (check_in.by_id, check_in.device_id) != tuple(scanner.who.values()):
             raise UndoNotLast
         if check_in.undone_at is None and own.filter(undone_at=None).first() != check_in:
@@ -502,19 +544,29 @@ def undo(*, check_in_id, scanner: Scanner) -> tuple[Attendee, bool]:
             raise UndoExpired
     if check_in.undone_at is not None:
         return attendee, False
+    if not attendee.is_active:
+        raise TicketRevoked
     check_in.undone_at, check_in.undone_by = now, scanner.person
     check_in.save(update_fields=["undone_at", "undone_by"])
-    others = CheckIn.objects.filter(attendee=attendee, result=CHECKED_IN, undone_at=None)
-    others = others.exclude(point__kind=CheckInPoint.Kind.SESSION)
-    if check_in.previous_status and attendee.is_here and not others.exists():
-        back = record.Mark(
-            attendee_id=attendee.pk,
-            version=attendee.attendance_updated_at,
-            new=check_in.previous_status,
-            at=now,
-            source=AttendanceSource.UNDO,
-            **scanner.who,
-        )
-        record.write([back])
-        attendee.refresh_from_db()
+    of_attendee = CheckIn.objects.filter(attendee=attendee, result=CHECKED_IN)
+    by_scan = attendee.attendance_source in (AttendanceSource.SCAN, AttendanceSource.API) and (
+        of_attendee.filter(checked_in_at=attendee.attendance_marked_at).exists()
+    )
+    if check_in.previous_status is None or not attendee.is_here or not by_scan:
+        return attendee, True
+    at_doors = of_attendee.filter(undone_at=None).exclude(point__kind=CheckInPoint.Kind.SESSION)
+    if other := at_doors.order_by("pk").first():
+        # They came in by another door as well: whoever undoes that one goes back all the way.
+        CheckIn.objects.filter(pk=other.pk).update(previous_status=check_in.previous_status)
+        return attendee, True
+    back = record.Mark(
+        attendee_id=attendee.pk,
+        version=attendee.attendance_updated_at,
+        new=check_in.previous_status,
+        at=now,
+        source=AttendanceSource.UNDO,
+        **scanner.who,
+    )
+    record.write([back])
+    attendee.refresh_from_db()
     return attendee, True

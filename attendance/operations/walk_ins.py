@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from django.apps import apps
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from config.errors import DomainError, NotAllowed, lock, operation
+from config.errors import Busy, DomainError, NotAllowed, lock, operation
 from events.models import Event, UserProfile
 
 from ..models import Attendee, CheckIn
@@ -17,6 +18,14 @@ class NeedsOrganizer(DomainError):
 
     code = "needs_organizer"
     message = _("An organiser has decided about this person: ask them to let the person in.")
+
+
+class Banned(DomainError):
+    """What the app above says of its constraint ``requests_ban_keeps_out``: here for the API's document."""
+
+    code = "banned"
+    status = 403
+    message = _("This person may not attend this event.")
 
 
 @operation
@@ -35,7 +44,7 @@ def add_walk_in(
 
     A person of this e-mail address is taken for themselves; whoever is expected anyway is only
     checked in. The same ``scan_id`` again adds nobody. Locks the event. Raises NotAllowed,
-    EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, and Banned of the app above.
+    EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, Busy, and Banned of the app above.
     """
     if not scanner.may_add_walk_ins:
         raise NotAllowed
@@ -73,7 +82,9 @@ def _check_in(scanner, attendee_id, scan_id, scanned_at):
 def _person(event, first_name, last_name, email, phone) -> UserProfile:
     """By e-mail address; by phone only together with the name, and only among those who are expected."""
     if email:
-        found = UserProfile.objects.active().filter(email__lower=email.strip().lower()).first()
+        found = UserProfile.objects.filter(email__lower=email.strip().lower()).first()
+        if found and not found.is_active:
+            raise NeedsOrganizer
         if found:
             return found
     elif phone:
@@ -82,7 +93,13 @@ def _person(event, first_name, last_name, email, phone) -> UserProfile:
         )[:2]
         if len(namesakes) == 1:
             return namesakes[0]
-    return UserProfile.objects.create_user(email or None, first_name=first_name, last_name=last_name, phone=phone)
+    try:
+        with transaction.atomic():
+            return UserProfile.objects.create_user(
+                email or None, first_name=first_name, last_name=last_name, phone=phone
+            )
+    except IntegrityError as error:  # another event's door was quicker with the same address
+        raise Busy from error
 
 
 def _was_declined(event, person) -> bool:

@@ -77,13 +77,9 @@ class ImportAttendanceForm(forms.Form):
             "-starts_at", "-pk"
         )
         if kept:
-            self.say_kept(kept.name)
-
-    def say_kept(self, name):
-        """The browser must not ask for the file again."""
-        field = self.fields["file"]
-        field.widget.is_required = False
-        field.help_text = _("“{name}” is here already; another file takes its place.").format(name=name)
+            field = self.fields["file"]
+            field.required = False  # the browser must not ask for it again
+            field.help_text = _("“{name}” is here already; another file takes its place.").format(name=kept.name)
 
     def clean_file(self):
         file = self.cleaned_data["file"]

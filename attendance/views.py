@@ -150,15 +150,15 @@ def _preview(request, model_admin, form, kept):
     file = form.cleaned_data["file"]
     data = file.read()
     report, error = _import(request, form, data, dry_run=True)
+    token = None
+    if not isinstance(error, TableError):  # the file may stay, even where something must be chosen first
+        if kept:
+            kept.discard()
+        choices = {name: form.data.get(name, "") for name in CHOICES}
+        token = uploads.keep(data, name=file.name, choices=choices, person=request.user, page=IMPORT)
+        form = ImportAttendanceForm(request.POST, {"file": file}, person=request.user, kept=file)
     if error:
         form.add_error(ASKS.get(type(error), "file"), str(error))
-    if isinstance(error, TableError):
-        return _import_page(request, model_admin, form)
-    if kept:
-        kept.discard()
-    choices = {name: form.data.get(name, "") for name in CHOICES}
-    token = uploads.keep(data, name=file.name, choices=choices, person=request.user, page=IMPORT)
-    form.say_kept(file.name)
     return _import_page(request, model_admin, form, token, report)
 
 

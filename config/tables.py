@@ -213,7 +213,7 @@ def _check_archive(data):
 
 
 def _cells(sheet) -> Iterator[tuple[int, tuple[str, ...]]]:
-    sheet.reset_dimensions()  # several programs declare too small ones, and rows would be lost
+    # Several programs declare too small a sheet, and cells would be lost; others one without end.
     rows = sheet.iter_rows(max_row=SHEET_LINES, max_col=COLUMN_LIMIT + 1, values_only=True)
     for line, values in enumerate(rows, start=1):
         empty = values.count(None) == len(values)  # told fast, as a sheet may have a million such lines

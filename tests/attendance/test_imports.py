@@ -193,6 +193,12 @@ def test_national_numbers_are_of_the_configured_region(guest, run, settings):
     assert run("Phone,Attended\n0701234567,yes\n", dry_run=True).marked == 0
 
 
+def test_a_rounded_number_is_nobody(guest, run):
+    guest("bo", phone="+14155552639")  # what its digits and its E would dial
+    report = run("Phone,Attended\n4.1555526E+9,yes\n")
+    assert left(report) == {"unreadable": [(2, "“4.1555526E+9” is no phone number.")]}
+
+
 def test_a_name_alone_is_nobody(guest, run):
     guest("bo")
     report = run(HEAD + "Bo Ek,,yes\n")
@@ -410,6 +416,12 @@ def test_an_empty_time_is_a_no(guest, run):
     rows = "Email,checked_in_at\nbo@example.org,2024-05-03T17:05:00Z\neva@example.org,\n"
     assert left(run(rows, dry_run=True)) == {"silent": [(3, "")]}
     assert marked(run(rows, no_is_absent=True)) == {"present": ["Bo Ek"], "absent": ["Eva Ek"]}
+
+
+def test_an_empty_time_beside_a_status_that_says_nothing_is_no_no(guest, run):
+    guest("bo"), guest("eva")
+    rows = "Email,Attendee Status,Check-in Date\nbo@example.org,Attending,\neva@example.org,Checked in,19:05\n"
+    assert left(run(rows, no_is_absent=True)) == {"silent": [(2, "")]}
 
 
 # -- Several rows of one person --------------------------------------------------------------------

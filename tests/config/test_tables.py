@@ -80,8 +80,9 @@ def test_read_knows_the_delimiter_though_others_stand_in_cells(delimiter):
 
 
 def test_read_follows_the_hint_of_spreadsheets():
-    table = read('sep=;\r\nName;Email\r\n"Bo; Ek";bo@example.org\r\n')
-    assert (table.line, cells(table)) == (2, [("Bo; Ek", "bo@example.org")])
+    for mark in ";^":  # the second is none that we would try
+        table = read(f'sep={mark}\r\nName{mark}Email\r\n"Bo{mark} Ek"{mark}bo@example.org\r\n')
+        assert (table.line, cells(table)) == (2, [(f"Bo{mark} Ek", "bo@example.org")])
 
 
 def test_read_quoted_cells_with_everything_in_them():
@@ -309,6 +310,15 @@ def test_read_workbook_with_cells_far_away_stays_small():
     assert "no rows" in refusal(packed_sheet(sheet_xml(head + row(10**12, A="A"))))  # beyond any sheet
     assert time.perf_counter() - start < 20  # takes two seconds
     assert cells(read(packed_sheet(sheet_xml(head + row(2, A="A", XFD="far"))))) == [("A", "")]
+
+
+def test_read_workbook_keeps_the_digits_of_a_number_written_with_an_exponent():
+    head = "".join(
+        f'<c r="{c}1" t="inlineStr"><is><t>{text}</t></is></c>' for c, text in (("A", "Email"), ("B", "Phone"))
+    )
+    numbers = '<c r="A2"><v>4.6701234567E10</v></c><c r="B2"><v>46701234567.0</v></c>'
+    table = read(packed_sheet(sheet_xml(f'<row r="1">{head}</row><row r="2">{numbers}</row>')))
+    assert cells(table) == [("46701234567", "46701234567")]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import factory
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from attendance.models import Attendee
+from attendance.models import Attendee, CheckInPoint, DoorDevice
 from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
 from requests.models import InvitationLink, JoinRequest
 
@@ -105,3 +105,24 @@ class InvitationLinkFactory(DjangoModelFactory):
 
     event = factory.SubFactory(EventFactory)
     label = "Friends"
+
+
+class CheckInPointFactory(DjangoModelFactory):
+    """A further door; ``kind="session", session=…`` makes it a session's."""
+
+    class Meta:
+        model = CheckInPoint
+
+    event = factory.SubFactory(EventFactory)
+    name = factory.Sequence(lambda n: f"Point {n}")
+
+
+class DoorDeviceFactory(DjangoModelFactory):
+    """A device whose one-time code works."""
+
+    class Meta:
+        model = DoorDevice
+
+    event = factory.SubFactory(EventFactory)
+    name = factory.Sequence(lambda n: f"Phone {n}")
+    enrolment_expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(minutes=30))

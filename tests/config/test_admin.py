@@ -22,13 +22,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from attendance.models import Attendee
+from attendance.models import Attendee, CheckIn, CheckInAttempt, PointScale
+from attendance.operations import marking
 from config.admin import ACT_LIMIT
 from events.models import Event, IntegrityResult, Membership, Room, Session, UserProfile
 from requests.models import Ban, JoinRequest
 from requests.operations import join_requests
 from tests.factories import (
     AttendeeFactory,
+    CheckInPointFactory,
+    DoorDeviceFactory,
     EventFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
@@ -81,7 +84,7 @@ class Filled(HTMLParser):
         name, kind = found.get("name"), found.get("type", "text")
         if tag == "input" and name and kind not in ("submit", "file"):
             if kind not in ("checkbox", "radio") or "checked" in found:
-                self.data.setdefault(name, []).append(found.get("value", ""))
+                self.data.setdefault(name, []).append(found.get("value", "on" if kind == "checkbox" else ""))
         elif tag in ("textarea", "select"):
             self.name, self.text = name, ""
         elif tag == "option" and "selected" in found and self.name:
@@ -567,6 +570,12 @@ QUERIES = {
     "events.UserProfile": 5,
     "events.IntegrityResult": 4,
     "attendance.Attendee": 5,
+    "attendance.AttendanceAudit": 4,
+    "attendance.CheckIn": 4,
+    "attendance.CheckInAttempt": 4,
+    "attendance.CheckInPoint": 5,
+    "attendance.DoorDevice": 6,
+    "attendance.PointScale": 5,
     "requests.JoinRequest": 5,
     "requests.InvitationLink": 5,
     "requests.Ban": 5,
@@ -583,7 +592,15 @@ def more_rows(owner, count):
         room = RoomFactory(event=event)
         SessionFactory(event=event, room=room).speakers.add(SpeakerFactory(event=event))
         request = JoinRequestFactory(event=event)
-        AttendeeFactory(event=event)
+        attendee = AttendeeFactory(event=event)
+        point = CheckInPointFactory(event=event, kind="session", session=SessionFactory(event=event))
+        device = DoorDeviceFactory(event=event, created_by=UserProfileFactory())
+        device.points.add(point)
+        scan = {"event": event, "point": point, "attendee": attendee, "device": device}
+        CheckIn.objects.create(**scan, result="checked_in", checked_in_at=timezone.now())
+        CheckInAttempt.objects.create(**scan, reason="point_closed")
+        marking.mark(attendee_id=attendee.pk, status="present", actor=UserProfileFactory())
+        PointScale.objects.create(organization=organization)
         InvitationLinkFactory(event=event, created_by=owner)
         Ban.objects.create(event=event, user_profile=request.user_profile, reason="Why", banned_by=owner)
         IntegrityResult.objects.create(name=organization.slug, level="healthy", violations=0, checked_at=timezone.now())

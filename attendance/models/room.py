@@ -203,7 +203,8 @@ class Attendee(models.Model):
             known("status", Status, "attendance_attendee_status_known"),
             known("attendance_status", AttendanceStatus, "attendance_attendee_attendance_known"),
             models.CheckConstraint(
-                condition=Q(attendance_source__in=AttendanceSource.values)
+                # "NULL in (…)" alone would be unknown, which a CHECK lets pass.
+                condition=Q(attendance_source__isnull=False, attendance_source__in=AttendanceSource.values)
                 | Q(attendance_source=None, attendance_status=AttendanceStatus.UNKNOWN),
                 name="attendance_attendee_attendance_source_known",
             ),

@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
 from itertools import islice
 
 import openpyxl
@@ -23,6 +22,8 @@ from django.utils.translation import gettext as _
 SIZE_LIMIT = 5 * 1024 * 1024
 ROW_LIMIT = 50_000
 COLUMN_LIMIT = 200
+HEADING_LIMIT = 300
+"""Characters of a heading that may mean something."""
 CELL_LIMIT = 32_767
 """Characters; what a spreadsheet's cell holds. In a CSV, more is a quotation mark that nobody closed."""
 UNPACKED_LIMIT = 60 * 1024 * 1024
@@ -314,7 +315,6 @@ def _cut(lines, score: Score, sheet="") -> list[tuple[float, Table]]:
 # -- What a heading means ----------------------------------------------------------------------
 
 
-@lru_cache(maxsize=10_000)
 def fold(text: str) -> str:
     """For comparing: small letters and digits without accents, words by single spaces, "e-mail" as "email"."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("#", " number ")  # checkedInAt; Order #
@@ -365,6 +365,8 @@ class Vocabulary:
         return Recognised(columns, ambiguous)
 
     def _meaning(self, header) -> tuple[str, int] | None:
+        if len(header) > HEADING_LIMIT:
+            return None
         for further, text in ((0, header), (1_000, re.sub(r"[(\[（].*?[)\]）]", " ", header))):
             folded = fold(text)
             if folded in self._exact:

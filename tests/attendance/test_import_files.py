@@ -282,7 +282,7 @@ Topic,ID,Host name,Host email,Duration (minutes),Start time,End time,Participant
 Evening,123 456,Hanna,host@example.org,240,05/03/2024 06:55:00 PM,05/03/2024 11:00:00 PM,3
 
 Name (original name),Email,Total duration (minutes),Guest,Join time,Leave time,Recording disclaimer response
-Ann,ann@example.org,120,No,05/13/2024 07:05:00 PM,05/03/2024 09:05:00 PM,
+Ann,ann@example.org,120,No,05/03/2024 09:06:00 PM,05/03/2024 09:10:00 PM,
 Ann,ann@example.org,120,No,05/03/2024 07:05:00 PM,05/03/2024 09:05:00 PM,
 Iphone,,10,Yes,05/03/2024 07:10:00 PM,05/03/2024 07:20:00 PM,
 """

@@ -1,5 +1,6 @@
 """Importing who came: whom a row is about, what it says, and what becomes of it. Real files: test_import_files."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -469,6 +470,13 @@ def test_an_unreadable_row_spoils_the_persons_other_rows(guest, run):
     assert (marked(report), left(report)) == ({}, {"unreadable": [(3, "“jein” isn't understood.")]})
 
 
+def test_a_row_of_another_day_does_not_spoil_them(guest, run):
+    guest("bo")
+    report = run("Email,Join time\nbo@example.org,2024-04-26 19:05\nbo@example.org,2024-05-03 19:05\n")
+    assert marked(report) == {"present": ["Bo Ek"]}
+    assert [line for line, _reason in left(report)["unreadable"]] == [2]
+
+
 def test_a_row_that_contradicts_itself_is_listed(guest, run):
     guest("bo"), guest("eva")
     report = run(
@@ -548,7 +556,7 @@ def test_the_column_goes_before_the_event(guest, run):
     """Most of a list may be about another day: what the column itself tells is no question of where it falls."""
     guest("bo"), guest("eva")
     report = run("Email,Join time\nbo@example.org,03/05/2024 19:05\neva@example.org,04/13/2024 19:05\n", dry_run=True)
-    assert report.notes == ["A time lies more than a day before or after the event, and is not taken over: line 2, 3."]
+    assert [line for line, _reason in left(report)["unreadable"]] == [2, 3]
 
 
 @pytest.mark.parametrize("cells", [["03/06/2024 19:05"], ["04/06/2024 19:05", "13/05/2024 19:05", "05/13/2024 19:05"]])
@@ -558,7 +566,7 @@ def test_day_and_month_that_nothing_tells_must_be_said(guest, run, cells):
     with pytest.raises(imports.AskOrder, match=cells[0]):
         run(rows)
     assert {status_of(one) for one in people} == {"unknown"}
-    assert run(rows, dates=imports.DAY_FIRST).marked == len(cells)
+    assert len(run(rows, dates=imports.DAY_FIRST).unreadable) == len(cells)  # none of them is of this event
 
 
 def test_the_person_may_say_the_order(guest, run):
@@ -567,8 +575,24 @@ def test_the_person_may_say_the_order(guest, run):
     report = run(rows, dates=imports.DAY_FIRST, dry_run=True)
     assert (report.to_mark["present"][0].at, report.notes) == (utc(2024, 5, 3, 17, 5), [])
     report = run(rows, dates=imports.MONTH_FIRST)
-    assert report.notes == ["A time lies more than a day before or after the event, and is not taken over: line 2."]
-    assert status_of(bo) == "present" and bo.attendance_marked_at > timezone.now() - timedelta(minutes=1)
+    assert left(report) == {"unreadable": [(2, "The time lies more than a day before or after the event.")]}
+    assert status_of(bo) == "unknown"
+
+
+def test_times_of_another_event_say_nothing_about_this_one(guest, run):
+    """A list that was chosen for the wrong event mustn't mark the same people there."""
+    far = "The time lies more than a day before or after the event."
+    guest("bo"), guest("eva"), guest("ann")
+    report = run(
+        "Email,Checked in\nbo@example.org,2024-05-10 19:05\neva@example.org,2024-05-10\nann@example.org,2024-05-04\n"
+    )
+    assert (marked(report), left(report)) == ({"present": ["Ann Ek"]}, {"unreadable": [(2, far), (3, far)]})
+    report = run("Email,Attended,Join time\nbo@example.org,yes,2024-05-10 19:05\neva@example.org,yes,2024-05-10\n")
+    assert marked(report) == {"present": ["Bo Ek", "Eva Ek"]}
+    assert report.notes == [
+        "A time lies more than a day before or after the event, and is not taken over: line 2.",
+        "A time isn't understood, or is of another day, and is not taken over: line 3.",
+    ]
 
 
 def test_times_in_the_future_are_no_check_ins(guest, run):
@@ -592,7 +616,7 @@ def test_a_time_that_is_none_is_listed(guest, run, cell):
     report = run(f"Email,Join time\nbo@example.org,{cell}\neva@example.org,19:05\n")
     assert left(report) == {"unreadable": [(2, f"“{cell}” isn't understood.")]}
     report = run(f"Email,Attended,Join time\nbo@example.org,yes,{cell}\neva@example.org,yes,19:05\n")
-    assert report.notes == ["A time isn't understood, and is not taken over: line 2."]
+    assert report.notes == ["A time isn't understood, or is of another day, and is not taken over: line 2."]
 
 
 def test_a_day_without_time_of_day_says_that_somebody_came(guest, run):
@@ -602,7 +626,7 @@ def test_a_day_without_time_of_day_says_that_somebody_came(guest, run):
 
 
 def test_a_time_of_day_at_an_event_of_several_days_is_no_moment(guest, run):
-    event = factories.EventFactory(starts_at=utc(2024, 5, 3, 7), ends_at=utc(2024, 5, 5, 16))
+    event = factories.EventFactory(starts_at=utc(2024, 5, 3, 20), ends_at=utc(2024, 5, 5, 16))
     bo = guest("bo", event=event)
     run("Email,Time joined\nbo@example.org,9:05 AM\n", event=event)
     assert status_of(bo) == "present" and bo.attendance_marked_at > timezone.now() - timedelta(minutes=1)
@@ -705,6 +729,21 @@ def test_who_is_not_here_any_more_can_be_checked_in_again(guest, run, organizer)
 
 
 # -- The words and times themselves ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cell", ["(" * 32_000, "a" * 32_000, "1:" * 16_000, "@" * 32_000, "a@" * 16_000, "3 " * 16_000]
+)
+def test_long_cells_take_no_time(guest, run, cell):
+    guest("bo")
+    start = time.perf_counter()
+    row = f"{cell},{cell},{cell},{cell}\n"
+    report = run("Name,Email,Phone,Attended\nBo,bo@example.org,,yes\n" + row * 5, dry_run=True)
+    assert report.marked == 1
+    assert [len(one.name) for one in (*report.unreadable, *report.unknown)] == [500] * 5
+    with pytest.raises(tables.TableError):
+        run(f"{cell},x\n" + row)
+    assert time.perf_counter() - start < 10
 
 
 def test_the_words_have_one_meaning_each():

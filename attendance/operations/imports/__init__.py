@@ -77,7 +77,7 @@ class Entry(NamedTuple):
 
 @dataclass
 class Report:
-    """What an import would do, or did. Each person and each row that is about nobody stands in one list."""
+    """What an import would do, or did. Each person, and each row that is about nobody or unreadable, is in a list."""
 
     event: Event
     columns: list[tuple[str, str]]
@@ -188,7 +188,7 @@ def _check_columns(columns, table) -> list[str]:
     for other in table.others:
         notes.append(
             _("The file has another table, in line {line} (“{title}”), which was not read.").format(
-                line=other.line, title=other.title or ", ".join(other.headers[:3])
+                line=other.line, title=(other.title or ", ".join(other.headers[:3]))[:100]
             )
         )
     return notes
@@ -203,12 +203,11 @@ def _understood(columns, sayings) -> list[tuple[str, str]]:
 def _decide(report, person, rows, sayings, choices, event, actor, now) -> record.Mark | None:
     """The mark for one person; else they are put into the list that says why there is none."""
     said = [(row, sayings.of(row)) for row in rows]
-    wrong = [(row, one) for row, one in said if one.wrong]
-    if wrong:  # the other rows of this person don't count either: nobody knows what this one would have said
-        report.unreadable += [Entry(row.line, person.name, one.wrong) for row, one in wrong]
+    report.unreadable += [Entry(row.line, person.name, one.wrong) for row, one in said if one.wrong]
+    if any(one.spoils for _row, one in said) or all(one.wrong for _row, one in said):
         return None
     line = rows[0].line
-    saying = combined([one for _row, one in said])
+    saying = combined([one for _row, one in said if not one.wrong])
     if saying is None:
         lines = ", ".join(str(row.line) for row in rows)
         report.ambiguous.append(Entry(line, person.name, _("Lines {} contradict each other.").format(lines)))

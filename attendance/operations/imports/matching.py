@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -17,6 +16,9 @@ from .columns import Columns
 
 ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"'@]+[^\s<>()\[\]:;,\"'@.]")
 """An e-mail address within "Name <a@b.c>", "mailto:a@b.c", or several in one cell."""
+
+LONGEST = 500
+"""Characters of a cell that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,12 @@ def _identifiers(columns, row):
     for meaning in ("ticket", "owner_id"):
         if cell := columns.cell(row, meaning):
             given[meaning] = [cell]
-    if cell := columns.cell(row, "email"):
+    if cell := columns.cell(row, "email")[:LONGEST]:
         if addresses := [found.lower() for found in ADDRESS.findall(cell)]:
             given["email"] = addresses
         elif any(char.isalnum() for char in cell):
             broken.append(_("“{cell}” is no e-mail address.").format(cell=cell[:100]))
-    if cell := columns.cell(row, "phone"):
+    if cell := columns.cell(row, "phone")[:LONGEST]:
         if number := e164(cell, settings.PHONE_REGION):
             given["phone"] = [number]
         elif any(char.isdigit() for char in cell):
@@ -119,7 +121,6 @@ def _identifiers(columns, row):
     return given, broken
 
 
-@lru_cache(maxsize=50_000)
 def e164(cell: str, region: str) -> str | None:
     if re.search(r"\dE\+?\d", cell, re.I):  # a spreadsheet has rounded it
         return None
@@ -134,7 +135,7 @@ def name_in(columns, row) -> str:
     """What the list calls the person; for people to read, never to match."""
     full = columns.cell(row, "name")
     parts = f"{columns.cell(row, 'first_name')} {columns.cell(row, 'last_name')}".strip()
-    return full or parts or columns.cell(row, "email") or columns.cell(row, "phone")
+    return (full or parts or columns.cell(row, "email") or columns.cell(row, "phone"))[:LONGEST]
 
 
 def _nobody(columns, row, given, broken: Iterable[str]) -> Nobody:

@@ -14,6 +14,9 @@ DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 NEAR = timedelta(days=1)
 """Before the start and after the end of an event, a check-in still belongs to it."""
 
+LONGEST = 80
+"""Characters of a cell that may be a time."""
+
 MONTHS = {
     name: number
     for number, names in enumerate(
@@ -71,6 +74,8 @@ class Reading:
 
 def read(cell: str) -> Reading | None:
     """None where the cell is no time."""
+    if len(cell) > LONGEST:
+        return None
     text = unicodedata.normalize("NFKC", cell).strip()
     text = re.sub(r"(\d{4})年(\d{1,2})月(\d{1,2})日", r"\1-\2-\3 ", text)
     text = re.sub(r"(上午|午前|下午|午後)\s*([\d:]+)", lambda m: f"{m[2]} {'am' if m[1] in '上午午前' else 'pm'}", text)
@@ -217,3 +222,11 @@ def _instant(day, clock, zone) -> datetime:
 
 def near(at: datetime, event) -> bool:
     return event.starts_at - NEAR <= at <= event.ends_at + NEAR
+
+
+def far(reading: Reading, order, event) -> bool:
+    """Whether a day without time of day is none of the event's; False where it can't be told."""
+    if reading.clock or not (reading.order or order) or (day := reading.day(order)) is None:
+        return False
+    days = [one.astimezone(event.zone).date() for one in (event.starts_at, event.ends_at)]
+    return not days[0] - NEAR <= day <= days[1] + NEAR

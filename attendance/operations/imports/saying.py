@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from config.errors import DomainError
 
@@ -17,6 +18,7 @@ CAME, NO, NOTHING = words.CAME, words.NO, words.NOTHING
 TELLING = {CAME, *AttendanceStatus.values} - {AttendanceStatus.UNKNOWN}
 AHEAD = timedelta(minutes=5)
 """How far the clock of whoever wrote the list may be ahead of ours."""
+FAR = gettext_lazy("The time lies more than a day before or after the event.")
 
 
 class AskListed(DomainError):
@@ -24,13 +26,13 @@ class AskListed(DomainError):
 
     code = "import_meaning_needed"
     status = 400
-    message = _("No column of this list says who came. Say what it means to be on it.")
+    message = gettext_lazy("No column of this list says who came. Say what it means to be on it.")
 
 
 class AskOrder(DomainError):
     code = "import_dates_ambiguous"
     status = 400
-    message = _("“{heading}” has dates like “{example}”: say whether the day or the month comes first.")
+    message = gettext_lazy("“{heading}” has dates like “{example}”: say whether the day or the month comes first.")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Saying:
     at: datetime | None = None
     wrong: str = ""
     """Why the row can't be read; then nothing else of it counts."""
+
+    @property
+    def spoils(self) -> bool:
+        """Whether the person's other rows don't count either: nobody knows what this one would have said."""
+        return bool(self.wrong) and self.wrong != str(FAR)
 
 
 class Sayings:
@@ -119,7 +126,7 @@ class Sayings:
         if broken and what not in TELLING:
             return Saying(NOTHING, wrong=broken)
         if broken:
-            self._ignore(row, _("A time isn't understood"))
+            self._ignore(row, _("A time isn't understood, or is of another day"))
         if self.status and not self.columns.cell(row, self.moment):
             arrived = NOTHING
         if what == NOTHING:
@@ -135,6 +142,8 @@ class Sayings:
         if not cell:
             return (NO if meaning in self.timed else NOTHING), None, ""
         if readings := self.read[meaning][cell]:
+            if all(moments.far(one, self.order[meaning], self.event) for one in readings):
+                return NOTHING, None, str(FAR)
             zone = moments.zone_in(self.columns.heading(meaning))
             times = [moments.moment(one, self.order[meaning], self.event, zone) for one in readings]
             return CAME, min((one for one in times if one), default=None), ""
@@ -153,6 +162,8 @@ class Sayings:
             self._ignore(row, _("A time lies in the future"))
             at = None
         if at and not moments.near(at, self.event):
+            if only:
+                return Saying(NOTHING, wrong=str(FAR))
             self._ignore(row, _("A time lies more than a day before or after the event"))
             at = None
         return Saying(what, at)

@@ -4,6 +4,7 @@ import json
 import os
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import StringIO
 from itertools import islice, product
 from tempfile import TemporaryDirectory
@@ -15,10 +16,13 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from attendance.models import Attendee, new_ticket_code
+from attendance.models import AttendanceAudit, Attendee, CheckIn, new_ticket_code
+from attendance.operations import absence
 from config.database import uuid7
 from events.models import Event
+from events.sign_in import access_token
 from requests.models import JoinRequest, Status
 
 from . import data
@@ -179,16 +183,253 @@ def room(bench):
     )
 
 
+def check_in(bench):
+    """The door: a ticket is scanned, scanned again, sent again; and what a device kept without network."""
+    bench.serve()
+    owner, organizer = data.organization()
+    people = data.people(20_000)
+    marked = data.event(owner, id=MARKED_EVENT + 2)
+    [one] = data.attendees(marked, people[:1])
+    path, batch_path = "/api/v1/events/{}/check-ins/", "/api/v1/events/{}/check-ins/batch/"
+    scan = {"ticket_code": one.ticket_code, "scan_id": "scan-that-is-marked"}
+    known = {"event": marked.pk, "ticket": one.ticket_code, "scan": scan["scan_id"], "attendee": one.pk}
+    bench.record("check_in", "POST", path.format(marked.pk), organizer, scan)
+    statements = bench.template("check_in", **known)
+    bench.recordings["bare_check_in"] = [
+        "BEGIN",
+        BARE_UPDATE.format(by=organizer.pk, **known),
+        BARE_INSERT.format(by=organizer.pk, **known),
+        "COMMIT",
+    ]
+    bench.template("bare_check_in", **known)
+    scan["scan_id"] = known["scan"] = "scan-that-comes-again"
+    bench.record("again", "POST", path.format(marked.pk), organizer, scan)
+    again = bench.template("again", **known)
+
+    def rows(attendees):
+        return [
+            {"event": one.event_id, "ticket": one.ticket_code, "scan": str(uuid7()), "attendee": one.pk}
+            for one in attendees
+        ]
+
+    def scans(attendees):
+        return [
+            bench.call("POST", path.format(one.event_id), organizer, {"ticket_code": one.ticket_code, "scan_id": id})
+            for one, id in attendees
+        ]
+
+    def new(attendees):
+        return [(one, str(uuid7())) for one in attendees]
+
+    def table(title, events, per_event):
+        made = [data.attendees(event, people[:per_event]) for event in events]
+        queue = iter([one for each in zip(*made, strict=True) for one in each])
+        result = in_rounds(
+            title,
+            "check-ins a second",
+            ROUNDS,
+            {
+                "Turnout's API": lambda: bench.calls(scans(new(islice(queue, 400))), 200),
+                "bare view, the same SQL": lambda: bench.replay("check_in", organizer, rows(islice(queue, 400))),
+                "bare view, one UPDATE and one INSERT": lambda: bench.replay(
+                    "bare_check_in", organizer, rows(islice(queue, 400))
+                ),
+                "pgbench, the same SQL": lambda: bench.pgbench("check_in", rows(islice(queue, 400))),
+                "pgbench, one UPDATE and one INSERT": lambda: bench.pgbench("bare_check_in", rows(islice(queue, 400))),
+            },
+            {"Turnout's API": f"{statements} statements, BEGIN and COMMIT among them"},
+        )
+        came = Attendee.objects.filter(event__in=events).here().count()
+        assert came == CheckIn.objects.filter(event__in=events).count()
+        assert came == AttendanceAudit.objects.filter(event__in=events).count()
+        return result
+
+    yield table("check_in, 100 events", [data.event(owner) for _ in range(100)], 60)
+    yield table("check_in, one event", [data.event(owner)], 6000)
+
+    event = data.event(owner)
+    queue, inside = iter(data.attendees(event, people[:6000])), []
+
+    def first():
+        inside[:] = new(islice(queue, 400))
+        return bench.calls(scans(inside), 200)
+
+    def batches():
+        sent = [
+            [{"ticket_code": one.ticket_code, "scan_id": id} for one, id in new(islice(queue, 500))] for _ in range(2)
+        ]
+        calls = [bench.call("POST", batch_path.format(event.pk), organizer, {"scans": one}) for one in sent]
+        return 500 * bench.calls(calls, 200)
+
+    # Always in this order: what comes again has to be in.
+    yield in_rounds(
+        "check_in, again and at once",
+        "scans a second",
+        1,
+        {
+            "first scan": first,
+            "the same scan, sent again": lambda: bench.calls(scans(inside), 200),
+            "the ticket, scanned again": lambda: bench.calls(scans(new(one for one, _id in inside)), 200),
+            "bare view, the SQL of that": lambda: bench.replay("again", organizer, rows(one for one, _id in inside)),
+            "in batches of 500": batches,
+        },
+        {"the ticket, scanned again": f"{again} statements"},
+    )
+
+
+BARE_UPDATE = """UPDATE event_attendees SET attendance_status = 'present', attendance_source = 'scan',
+    attendance_marked_at = now(), attendance_marked_by_id = '{by}', attendance_updated_at = now()
+    WHERE ticket_code = '{ticket}' AND event_id = {event} AND status = 'active' AND attendance_status = 'unknown'
+    RETURNING id"""
+BARE_INSERT = """INSERT INTO check_ins (event_id, attendee_id, scan_id, by_id, result, checked_in_at, previous_status)
+    VALUES ({event}, '{attendee}', '{scan}', '{by}', 'checked_in', now(), 'unknown') RETURNING id"""
+"""The least that checks somebody in; the audit's trigger is at work here as well."""
+
+
+def door(bench):
+    """What a device fetches: counts, and the list for working without network."""
+    bench.serve()
+    owner, organizer = data.organization()
+    large, small = data.event(owner), data.event(owner)
+    people = data.people(20_000)
+    data.attendees(large, people)
+    data.attendees(small, people[:100])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    path, counts = "/api/v1/events/{}/door/tickets/", "/api/v1/events/{}/door/"
+    client = Client(HTTP_AUTHORIZATION=f"Bearer {access_token(organizer)}", SERVER_NAME="127.0.0.1")
+    address, pages, size = path.format(large.pk), [], 0
+    with timed() as seconds:
+        while address:
+            pages.append(address)
+            answer = client.get(address)
+            size += len(answer.content)
+            address = answer.json()["next"] and answer.json()["next"].partition("127.0.0.1")[2]
+    assert len(pages) == 20, pages
+    changed = f"{pages[0]}?{urlencode({'updated_since': timezone.now().isoformat()})}"
+
+    def site(address):
+        request = bench.call("GET", address, organizer)
+        return lambda: bench.calls([request] * 60, 200)
+
+    result = in_rounds(
+        "door, tickets of 20,000 attendees",
+        "pages of 1,000 a second",
+        ROUNDS,
+        {"first page": site(pages[0]), "last page": site(pages[-1]), "what changed since, nothing": site(changed)},
+    )
+    result.notes.append(
+        f"All {len(pages)} pages, one after the other, without HTTP: {seconds():.2f} s, {size:,} bytes."
+    )
+    yield result
+    yield in_rounds(
+        "door, counts",
+        "answers a second",
+        ROUNDS,
+        {"100 attendees": site(counts.format(small.pk)), "20,000 attendees": site(counts.format(large.pk))},
+    )
+
+
+def auto_absence(_bench):
+    """10,000 attendees who never came, when the event is over."""
+    owner, _organizer = data.organization()
+    people = data.people(10_000)
+    now = timezone.now()
+    over = {"starts_at": now - timedelta(hours=9), "ends_at": now - timedelta(hours=1)}
+    batches = 0
+
+    def fresh():
+        event = data.event(owner)
+        data.attendees(event, people)
+        Event.objects.filter(pk=event.pk).update(**over)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE event_attendees")
+        return event
+
+    def complete():
+        nonlocal batches
+        event = fresh()
+        with timed() as seconds:
+            done = absence.complete(event_id=event.pk)
+        batches = done.batches
+        assert done.completed and done.marked == AttendanceAudit.objects.filter(event=event).count() == 10_000
+        return seconds()
+
+    beside = fresh()
+    update = """UPDATE event_attendees SET attendance_status = 'absent', attendance_source = 'auto_absence',
+        attendance_updated_at = now() WHERE event_id = %s"""
+
+    def bulk(*disabled):
+        def write():
+            with transaction.atomic(), connection.cursor() as cursor:
+                for name in disabled:
+                    cursor.execute(f"ALTER TABLE event_attendees DISABLE TRIGGER {name}")
+                with timed() as seconds:
+                    cursor.execute(update, [beside.pk])
+                transaction.set_rollback(True)
+            return seconds()
+
+        return write
+
+    triggers = {one.name: one.get_pgid(Attendee) for one in Attendee._meta.triggers}
+    result = in_rounds(
+        "auto_absence, 10,000 attendees",
+        "seconds",
+        ROUNDS,
+        {
+            "absence.complete": complete,
+            "one UPDATE, audited": bulk(),
+            "one UPDATE, its audit trigger off": bulk(triggers["attendance_audited_on_update"]),
+        },
+    )
+    result.lines[0].remark = f"{batches} batches, 10,000 rows of the audit"
+    yield result
+
+
 def requests_list(_bench):
     """The organisers' desk in the admin: one with 50,000 requests beside one with 500."""
-    people = data.people(20_000)
     statuses = [Status.PENDING, Status.DECLINED, Status.CANCELLED]
+    yield from _admin_lists(
+        "requests_list",
+        "requests",
+        "/admin/requests/joinrequest/",
+        {"list": "", "filter on pending": "?status__exact=pending", "search": "?q=First77"},
+        lambda pairs: data.join_requests(pairs, lambda number: statuses[number % 3]),
+    )
+
+
+def attendance_list(_bench):
+    """The same of attendees, a third of whom have come."""
+
+    def make(pairs):
+        by_event = {}
+        for event, person in pairs:
+            by_event.setdefault(event, []).append(person)
+        for event, persons in by_event.items():
+            came = [one.pk for one in data.attendees(event, persons)[::3]]
+            Attendee.objects.filter(pk__in=came).update(
+                attendance_status="present",
+                attendance_source="scan",
+                attendance_marked_at=timezone.now(),
+                attendance_updated_at=timezone.now(),
+            )
+
+    yield from _admin_lists(
+        "attendance_list",
+        "attendees",
+        "/admin/attendance/attendee/",
+        {"list": "", "filter on present": "?attendance_status__exact=present", "search": "?q=First77"},
+        make,
+    )
+
+
+def _admin_lists(name, noun, address, titles, make):
+    people = data.people(20_000)
     clients, queries = {}, {}
     for number in (500, 50_000):
         owner, organizer = data.organization()
         events = [data.event(owner) for _ in range(3)]
-        pairs = islice(((event, one) for one, event in product(people, events)), number)
-        data.join_requests(pairs, lambda number: statuses[number % 3])
+        make(islice(((event, one) for one, event in product(people, events)), number))
         client = Client(SERVER_NAME="127.0.0.1")
         client.force_login(organizer, "events.sign_in.EmailBackend")
         clients[number] = client
@@ -208,14 +449,13 @@ def requests_list(_bench):
         queries[number, address] = len(captured)
         return visit
 
-    address = "/admin/requests/joinrequest/"
-    for title, query in {"list": "", "filter on pending": "?status__exact=pending", "search": "?q=First77"}.items():
+    for title, query in titles.items():
         yield in_rounds(
-            f"requests_list, {title}",
+            f"{name}, {title}",
             "ms a page, without HTTP",
             ROUNDS * 2 + 1,
-            {f"{number:,} requests": page(number, address + query) for number in clients},
-            {f"{number:,} requests": f"{queries[number, address + query]} queries" for number in clients},
+            {f"{number:,} {noun}": page(number, address + query) for number in clients},
+            {f"{number:,} {noun}": f"{queries[number, address + query]} queries" for number in clients},
         )
 
 
@@ -325,7 +565,11 @@ CASES = {
     "approve": approve,
     "join": join,
     "room": room,
+    "check_in": check_in,
+    "door": door,
+    "auto_absence": auto_absence,
     "requests_list": requests_list,
+    "attendance_list": attendance_list,
     "import": import_,
     "trigger": trigger,
 }

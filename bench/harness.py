@@ -155,7 +155,7 @@ class Bench:
         with CaptureQueriesContext(connection) as queries:
             answer = client.generic(method, path, b"" if body is None else orjson.dumps(body), "application/json")
         assert answer.status_code < 300, answer.content
-        self.recordings[name] = [query["sql"] for query in queries]
+        self.recordings[name] = [query["sql"].strip() for query in queries]
         return answer
 
     def template(self, name, **values) -> int:
@@ -217,6 +217,7 @@ def _replace(statements, values, quoted, bare, escape=("", "")):
         for key, value in values.items():
             forms = (str(value), value.hex) if isinstance(value, UUID) else (str(value),)
             for form in forms:
+                sql = sql.replace(f"'{{{form}}}'", f"ARRAY[{quoted.format(key)}]")
                 sql = sql.replace(f"'{form}'", quoted.format(key))
             if isinstance(value, int):
                 sql = sql.replace(str(value), bare.format(key))

@@ -4,7 +4,8 @@
 --
 -- The owner runs migrations and nothing else. The application reads and writes rows; it can't touch
 -- tables, triggers or constraints, so that what the database promises holds against it too.
--- Running it again changes nothing but the passwords. Other names: TURNOUT_OWNER, TURNOUT_APP.
+-- Run it again after the first migrate, and after a restore: some of it is about a table that isn't
+-- there before. Otherwise that changes nothing but the passwords. Other names: TURNOUT_OWNER, TURNOUT_APP.
 \set ON_ERROR_STOP on
 \set owner turnout_owner
 \set app turnout_app
@@ -36,7 +37,18 @@ REVOKE TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO :"app";
 
 -- For what migrations make from now on, and for what there is.
+BEGIN;
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"app";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO :"app";
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"app";
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"app";
+
+-- A second wall around the attendance audit, whose triggers refuse every change already. INSERT is what
+-- those triggers do in the application's name; UPDATE of a note is what erasing a person needs.
+SELECT format(statement, :'app')
+FROM (VALUES
+    (1, 'REVOKE UPDATE, DELETE, TRUNCATE ON event_attendance_audit FROM %I'),
+    (2, 'GRANT UPDATE (notes) ON event_attendance_audit TO %I')
+) AS wanted (turn, statement)
+WHERE to_regclass('public.event_attendance_audit') IS NOT NULL ORDER BY turn \gexec
+COMMIT;

@@ -25,7 +25,7 @@ self.addEventListener("fetch", (event) => {
 
 async function cached(key, request) {
   const cache = await caches.open(CACHE);
-  return (await cache.match(key)) ?? fetch(request);
+  return (await cache.match(key, { ignoreVary: true })) ?? fetch(request);
 }
 
 async function photo(request) {

@@ -79,6 +79,9 @@ def test_the_manifest_makes_it_installable(client):
             assert "x".join(map(str, Image.open(path).size)) == icon["sizes"]
 
 
+PATIENCE = 30_000
+"""Milliseconds; a busy machine decodes few pictures a second."""
+
 # -- In the browser --------------------------------------------------------------------------------
 
 
@@ -133,6 +136,7 @@ def with_camera(chromium, film):
 def phone(with_camera, live_server, film):
     """``phone(person)``: a phone at 390 px on which the person is signed in; nobody for None."""
     film.show(None)
+    expect.set_options(timeout=PATIENCE)
     contexts, errors, strangers = [], [], []
 
     def made(person=None, **options):
@@ -146,7 +150,7 @@ def phone(with_camera, live_server, film):
             cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         context.on("request", lambda sent: sent.url.startswith(live_server.url) or strangers.append(sent.url))
         return page
@@ -191,15 +195,15 @@ def check_in_button(page, name):
     return page.get_by_role("button", name=f"Check in {name}")
 
 
-def expect_answer(page, kind, *words, timeout=10_000):
+def expect_answer(page, kind, *words):
     answer = page.locator(f"#answer[data-kind={kind}]")
-    expect(answer).to_be_visible(timeout=timeout)
+    expect(answer).to_be_visible()
     for one in words:
         expect(answer).to_contain_text(one)
 
 
-def wait_until(condition, seconds=10):
-    end = time.monotonic() + seconds
+def wait_until(condition):
+    end = time.monotonic() + PATIENCE / 1000
     while not condition():
         assert time.monotonic() < end, "never came true"
         time.sleep(0.05)
@@ -252,8 +256,8 @@ def test_other_tickets_are_refused_and_told_apart(phone, film, event, marco):
     expect_answer(page, "refused", "Not valid", "removed from the event")
     expect_answer(page, "refused", "Unknown ticket")
     wait_until(lambda: CheckInAttempt.objects.count() >= 3)
-    reasons = CheckInAttempt.objects.values_list("reason", flat=True).order_by("pk")[:3]
-    assert list(reasons) == ["wrong_event", "ticket_revoked", "unknown_ticket"]
+    reasons = set(CheckInAttempt.objects.values_list("reason", flat=True))
+    assert reasons == {"wrong_event", "ticket_revoked", "unknown_ticket"}
     assert CheckIn.objects.count() == 0
     expect(page.locator("#answer")).not_to_contain_text("Ana")
 

@@ -418,7 +418,7 @@ async function refresh() {
     camera.start();
   }
   if (!choices().some(({ id }) => id === point)) await choose(choices()[0].id);
-  else if (!tickets) await choose(point);
+  else if (tickets?.point !== point) await choose(point);
   showDoor();
 }
 
@@ -443,6 +443,7 @@ let ticking = null;
 /** One round: counts, then tickets if it is time, and what waits. */
 function tick({ soon = false } = {}) {
   if (soon) syncedAt = -Infinity;
+  if (soon && ticking) return ticking.then(() => tick());
   ticking ??= round().finally(() => (ticking = null));
   return ticking;
 }

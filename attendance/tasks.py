@@ -17,4 +17,4 @@ def complete_events():
         try:
             absence.complete(event_id=event_id)
         except DomainError as error:  # the next minute tries again
-            log.warning("attendance.auto_absence.refused", event=event_id, code=error.code, reason=str(error))
+            log.warning("attendance.auto_absence.refused", event_id=event_id, code=error.code, reason=str(error))

@@ -64,7 +64,7 @@ def complete(*, event_id) -> Summary:
             summary.batches += 1
             log.info(
                 "attendance.auto_absence.batch",
-                event=event_id,
+                event_id=event_id,
                 batch=summary.batches,
                 marked=marked,
                 ms=_ms_since(batch_began),
@@ -77,7 +77,7 @@ def complete(*, event_id) -> Summary:
     if summary.completed or summary.marked:
         log.info(
             "attendance.auto_absence.summary",
-            event=event_id,
+            event_id=event_id,
             attendees=summary.attendees,
             marked=summary.marked,
             batches=summary.batches,

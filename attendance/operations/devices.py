@@ -29,6 +29,19 @@ class DeviceRevoked(DomainError):
     constraints = ("attendance_doordevice_revoked_has_no_token",)
 
 
+class PointRuleBroken(DomainError):
+    """The database's rules about check-in points; forms say them first."""
+
+    code = "invalid_point"
+    status = 400
+    message = _("A check-in point of this event has this name, or its times or its session contradict it.")
+    constraints = (
+        "attendance_checkinpoint_name_unique",
+        "attendance_checkinpoint_opens_before_closes",
+        "attendance_checkinpoint_session_has_kind",
+    )
+
+
 def hash_of(token: str) -> str:
     """Tokens are random, so that one round of SHA-256 is enough."""
     return hashlib.sha256(token.encode()).hexdigest()

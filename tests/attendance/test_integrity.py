@@ -14,7 +14,7 @@ from attendance import integrity as promises
 from attendance.models import AttendanceAudit, Attendee
 from attendance.operations import marking
 from config import integrity
-from tests.factories import AttendeeFactory, EventFactory
+from tests.factories import AttendeeFactory, EventFactory, crowd
 from tests.requests.test_integrity import found, load
 
 pytestmark = pytest.mark.django_db
@@ -158,17 +158,7 @@ def test_attendance_audit_finds_a_record_that_was_deleted(event):
 
 
 def test_attendance_audit_is_quick_for_many(event):
-    run(
-        "INSERT INTO user_profiles (id, owner_id, password, first_name, last_name, photo_url, phone, email_verified, "
-        "phone_verified, is_active, is_superuser, created_at, updated_at) "
-        "SELECT gen_random_uuid(), 'x|' || n, '', '', '', '', '', false, false, true, false, now(), now() "
-        "FROM generate_series(1, 20000) AS n"
-    )
-    run(
-        "INSERT INTO event_attendees (id, event_id, user_profile_id, owner_id, source, status, attendance_status) "
-        f"SELECT gen_random_uuid(), {event.pk}, id, owner_id, 'import', 'active', 'late' FROM user_profiles "
-        "WHERE owner_id LIKE 'x|%'"
-    )
+    crowd(event, 20_000, attendance_status="late")
     began = time.monotonic()
     assert promises.off_the_record().count() == 0
     assert time.monotonic() - began < 2

@@ -16,7 +16,7 @@ from django.utils import timezone
 from attendance.models import AttendanceAudit, Attendee, Block, DoorDevice
 from config.database import uuid7
 from tests.config.postgres import SUFFIX, url
-from tests.factories import AttendeeFactory, EventFactory, UserProfileFactory
+from tests.factories import AttendeeFactory, EventFactory, UserProfileFactory, crowd
 
 pytestmark = pytest.mark.django_db
 
@@ -453,17 +453,7 @@ def test_a_bulk_update_leaves_a_row_for_each_that_changed(event, marked):
 
 
 def test_ten_thousand_in_one_statement(event):
-    run(
-        "INSERT INTO user_profiles (id, owner_id, password, first_name, last_name, photo_url, phone, email_verified, "
-        "phone_verified, is_active, is_superuser, created_at, updated_at) "
-        "SELECT gen_random_uuid(), 'x|' || n, '', '', '', '', '', false, false, true, false, now(), now() "
-        "FROM generate_series(1, 10000) AS n"
-    )
-    run(
-        "INSERT INTO event_attendees (id, event_id, user_profile_id, owner_id, source, status) "
-        "SELECT gen_random_uuid(), %s, id, owner_id, 'import', 'active' FROM user_profiles WHERE owner_id LIKE %s",
-        event.pk, "x|%",
-    )  # fmt: skip
+    crowd(event, 10_000)
     began = timezone.now()
     assert run("UPDATE event_attendees SET attendance_status = 'present'") == 10_000
     assert run("SELECT count(*), count(DISTINCT attendee_id) FROM event_attendance_audit") == [(10_000, 10_000)]

@@ -2,7 +2,8 @@
 
 Every module here makes its part of it where that is missing (``build``) and moves what it made
 along with the clock (``move``): a second run adds nothing and keeps what people did meanwhile.
-A new app adds its module to MODULES, below those that it builds on.
+A new app adds its module to MODULES, below those that it builds on and above ``attending``, which
+completes the events that are over.
 """
 
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from events.importers import Schedule
 from events.models import Event, Organization, UserProfile
 from requests.models import JoinRequest
 
-from . import agenda, clock, joining, people
+from . import agenda, attending, clock, joining, people
 
-MODULES = (people, agenda, joining)
+MODULES = (people, agenda, joining, attending)
 
 
 @dataclass
@@ -68,8 +69,11 @@ def summary(demo: Demo) -> list[str]:
             taken = f"{event.seats_taken} of {event.capacity}" if event.capacity else event.seats_taken
             places = f"{taken} places"
             pending = JoinRequest.objects.pending().filter(event=event).count()
+            expected = Attendee.objects.in_room(event)
+            came = f"{expected.here().count()} of {expected.count()} came" if expected.here().exists() else ""
             day = f"{event.starts_at.astimezone(event.zone):%a %d %b %H:%M}"
-            lines.append(f"  {day}  {event.title:34.34} {event.status:10} {places:18} {pending} pending")
+            line = f"  {day}  {event.title:34.34} {event.status:10} {places:18} {f'{pending} pending':11} {came}"
+            lines.append(line.rstrip())
     lines.append(
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in {Event.objects.count()} events."

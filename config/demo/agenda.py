@@ -34,6 +34,8 @@ class Plan:
     approval_mode: str = Event.ApprovalMode.MANUAL
     visibility: str = Event.Visibility.PUBLIC
     status: str = Event.Status.PUBLISHED
+    late_after: int | None = None
+    """Minutes."""
     description: str = ""
     agenda: str = ""
 
@@ -50,7 +52,7 @@ EVENTS = (
     # Title, venue, zone and description of this one come from the schedule.
     Plan(CONFERENCE_KEY, "", "", "", day=0, capacity=240, max_plus_ones=3),
     Plan("demo:over", "Makers at the Quay", "Grain Store, Amsterdam", "Europe/Amsterdam", -20, capacity=120,
-         status=COMPLETED, agenda=EVERY_DAY,
+         status=COMPLETED, late_after=45, agenda=EVERY_DAY,
          description="A day of open workbenches. Thank you all for coming."),
     Plan("demo:next", "Night of Prototypes", "Pier 9 Depot, New York", "America/New_York", 12, "18:00", 6, capacity=90,
          agenda="18:30 30 Depot Welcome|19:00 60 Depot Ten prototypes, ten tables|20:15 45 Annex Solder corner"
@@ -75,7 +77,7 @@ EVENTS = (
     Plan("other:now", "Meridian Open House", "Observatory Hill, Nairobi", "Africa/Nairobi", -1, "10:00", 60,
          capacity=150, agenda=EVERY_DAY, description="Three days of open doors."),
     Plan("other:over", "Meridian Debates", "Town Hall, Edinburgh", "Europe/London", -33, "10:00", 7, capacity=80,
-         status=COMPLETED, agenda=EVERY_DAY),
+         status=COMPLETED, late_after=30, agenda=EVERY_DAY),
     Plan("other:next", "Forum of Small Cities", "Teatro del Sur, Santiago", "America/Santiago", 19, "09:30", 32,
          capacity=100, agenda=EVERY_DAY, description="Mayors, planners and the people who know better."),
     Plan("other:full", "Rooftop Observatory", "Dome Two, Denver", "America/Denver", 4, "21:00", 3, capacity=18,
@@ -151,6 +153,7 @@ def _save(demo, plan, told, starts, ends, reason):
         capacity=plan.capacity,
         max_plus_ones=plan.max_plus_ones,
         approval_mode=plan.approval_mode,
+        late_after=None if plan.late_after is None else timedelta(minutes=plan.late_after),
         visibility=plan.visibility,
         status=Event.Status.PUBLISHED,
     )

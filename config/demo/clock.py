@@ -37,7 +37,7 @@ def later(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
     return local.replace(tzinfo=zone).astimezone(UTC)
 
 
-def _later_sql(field: str, days: int, zone: ZoneInfo):
+def later_sql(field: str, days: int, zone: ZoneInfo):
     """:func:`later` for a column."""
     local = Func(Value(zone.key), F(field), function="timezone", output_field=DateTimeField())
     moved = Func(local, Value(timedelta(days=days)), template="(%(expressions)s)", arg_joiner=" + ")
@@ -46,7 +46,7 @@ def _later_sql(field: str, days: int, zone: ZoneInfo):
 
 def move_agenda(rows, history, days: int, zone: ZoneInfo) -> None:
     """``starts_at`` moves on the zone's clock, and each row keeps its length, over a change of clocks too."""
-    times = {"starts_at": _later_sql("starts_at", days, zone)}
+    times = {"starts_at": later_sql("starts_at", days, zone)}
     times["ends_at"] = times["starts_at"] + (F("ends_at") - F("starts_at"))
     if days:
         rows.update(**times)

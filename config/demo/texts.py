@@ -62,3 +62,13 @@ LOOKING_FOR = (
 )
 INTERESTS = ("accessibility", "archives", "boats", "energy", "food", "maps", "music", "queues", "repair", "typography")
 LANGUAGES = ("en", "pt", "fr", "tr", "ar", "ja", "sw", "pl", "es", "hi")
+
+NO_TICKETS = ("https://harbour.example/menu", "WIFI:T:WPA;S:Harbour Guest;P:saltwater;;", "SEAT-14C")
+"""What else people hold in front of a scanner."""
+EXCUSES = (
+    "Called this morning: down with the flu.",
+    "Ferry cancelled, sends her best wishes.",
+    "Asked for a refund a week ago; we agreed.",
+)
+BY_HAND = "Phone was empty; checked the name against an ID."
+SET_BACK = "Wrong person scanned, the two share a phone."

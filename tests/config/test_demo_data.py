@@ -16,9 +16,22 @@ from django.db.models import F
 from django.utils import timezone
 from PIL import Image
 
-from attendance.models import Attendee, Block
-from attendance.operations import room
+from attendance.models import (
+    AttendanceAudit,
+    AttendanceSource,
+    AttendanceStatus,
+    Attendee,
+    Block,
+    CheckIn,
+    CheckInAttempt,
+    CheckInPoint,
+    DoorDevice,
+    PointScale,
+)
+from attendance.operations import marking, points, record, room
+from attendance.operations.check_in import Scan, Scanner, check_in
 from config import demo, integrity
+from config.database import write
 from config.demo import agenda, clock, photos
 from config.demo.people import PASSWORD
 from events.models import Event, Membership, Organization, Session, UserProfile
@@ -176,6 +189,130 @@ class TestWhatThereIs:
         assert guests.filter(photo_url="").exists()
 
 
+@pytest.mark.usefixtures("world")
+class TestWhoCame:
+    def test_every_status_and_every_source(self):
+        statuses = Attendee.objects.active().values_list("event__external_id", "attendance_status")
+        assert Counter(statuses) == {
+            ("demo:now", "present"): NOW["present"],
+            ("demo:now", "late"): NOW["late"],
+            ("demo:now", "excused"): 3,
+            ("demo:now", "unknown"): 27,
+            **{("demo:over", status): count for status, count in OVER.items()},
+            ("other:now", "present"): 28,
+            ("other:now", "excused"): 1,
+            ("other:now", "unknown"): 19,
+            ("other:over", "present"): 19,
+            ("other:over", "late"): 3,
+            ("other:over", "absent"): 5,
+            **{(key, "unknown"): count for key, count in others().items()},
+        }
+        assert set(AttendanceAudit.objects.values_list("source", flat=True)) == set(AttendanceSource.values)
+        assert Attendee.objects.filter(attendance_status="excused").exclude(attendance_notes=None).count() == 7
+        assert Attendee.objects.filter(attendance_source="undo", attendance_status="unknown").count() == 2
+
+    def test_what_is_over_completed_itself(self):
+        for key, absent in (("demo:over", 10), ("other:over", 5)):
+            done = event(key)
+            latest = done.history.latest()
+            assert (done.status, latest.history_user, latest.history_change_reason) == (
+                "completed",
+                None,
+                "the event is over",
+            )
+            assert (latest.starts_at, latest.ends_at) == (done.starts_at, done.ends_at)
+            marked = Attendee.objects.filter(event=done, attendance_source="auto_absence")
+            assert marked.count() == absent
+            over = done.ends_at + done.auto_absence_grace
+            assert all(over <= one.attendance_marked_at <= over + timedelta(minutes=2) for one in marked)
+
+    def test_times_of_arrival(self):
+        for key in ("demo:now", "demo:over", "other:over"):
+            here = event(key)
+            for one in Attendee.objects.here().filter(event=here, attendance_source__in=("scan", "import")):
+                assert (one.attendance_status == "late") == (one.attendance_marked_at >= here.late_from), key
+        for one in CheckIn.objects.select_related("attendee"):
+            assert one.scanned_at == one.checked_in_at or one.result == "already_checked_in"
+            assert one.checked_in_at >= one.attendee.created_at
+            assert one.uploaded_late == (one.received_at - one.scanned_at > timedelta(minutes=2))
+
+    def test_the_doors_of_the_event_that_goes_on(self):
+        conference = event("demo:now")
+        accepted = CheckIn.objects.filter(event=conference, result="checked_in", undone_at=None)
+        at = Counter(accepted.values_list("point__kind", flat=True))
+        assert at == {None: 74, "door": 8, "session": 23}
+        assert CheckIn.objects.filter(event=conference, result="already_checked_in").count() == 4
+        assert CheckIn.objects.filter(event=conference).exclude(undone_at=None).count() == 2
+        names = set(accepted.filter(point=None).values_list("device__name", flat=True))
+        assert names == {None, "North entrance", "Tablet 2", "Phone of the night shift"}
+        late = CheckIn.objects.filter(uploaded_late=True)
+        assert {one.device.name for one in late} == {"Tablet 2"}
+        assert 3 <= late.count() <= 6
+        assert late.values("received_at").distinct().count() == 1
+        assert [one.is_open_at(timezone.now()) for one in CheckInPoint.objects.filter(name="Second day")] == [False]
+        assert CheckInPoint.objects.filter(event=conference).count() == 4
+
+    def test_devices_in_every_state(self):
+        devices = {one.name: one for one in DoorDevice.objects.filter(event__external_id="demo:now")}
+        registered = {name for name, one in devices.items() if one.token_hash}
+        assert registered == {"North entrance", "Tablet 2"}
+        assert devices.keys() - registered == {"Tablet 3", "Phone of the night shift"}
+        assert devices["Tablet 3"].enrolment_code
+        assert devices["Phone of the night shift"].revoked_at < timezone.now()
+        assert list(DoorDevice.objects.filter(event__external_id="other:now").values_list("name", flat=True)) == [
+            "North entrance"
+        ]
+
+    def test_refused_scans_of_every_reason(self):
+        refused = CheckInAttempt.objects.filter(event__organization__slug="demo")
+        assert Counter(refused.exclude(event__external_id="demo:over").values_list("reason", "uploaded_late")) == {
+            ("unknown_ticket", False): 3,
+            ("wrong_event", False): 2,
+            ("ticket_revoked", False): 2,
+            ("ticket_revoked", True): 1,
+            ("point_closed", False): 1,
+            ("event_closed", False): 1,
+        }
+        assert set(refused.values_list("reason", flat=True)) == set(CheckInAttempt.Reason.values)
+
+    def test_points_are_worth_something_else_in_the_second_organisation(self):
+        assert PointScale.objects.get().organization.slug == "other"
+        worth = {
+            slug: dict(
+                points.scored(Attendee.objects.filter(event__organization__slug=slug))
+                .order_by()
+                .values_list("attendance_status", "points")
+            )
+            for slug in ("demo", "other")
+        }
+        assert worth == {
+            "demo": {"present": 10, "late": 5, "excused": 0, "absent": -5},
+            "other": {"present": 20, "late": 15, "excused": 5, "absent": -10},
+        }
+
+    @pytest.mark.parametrize("slug", ["demo", "other"])
+    def test_the_door_finds_tickets_left_to_scan(self, world, slug):
+        here, person = event(f"{slug}:now"), world.logins[f"door@{slug}.example"]
+        scanner = Scanner(event=here, name=str(person), person=person, role="door")
+        left = Attendee.objects.unmarked().filter(event=here)
+        assert left.filter(user_profile__email=f"attendee@{slug}.example").count() == 1
+        start = transaction.savepoint()
+        [answer] = check_in(scanner=scanner, scans=[Scan(ticket_code=left.first().ticket_code)])
+        transaction.savepoint_rollback(start)
+        assert answer.result == "checked_in"
+
+
+NOW = {"present": 64, "late": 13}
+OVER = {"present": 30, "late": 14, "excused": 4, "absent": 10, "unknown": 1}
+
+
+def others():
+    """Attendees of the events that nobody has come to yet."""
+    quiet = Event.objects.exclude(external_id__in=("demo:now", "demo:over", "other:now", "other:over"))
+    rows = Attendee.objects.active().filter(event__in=quiet).values_list("event__external_id", flat=True)
+    return Counter(rows)
+
+
 def test_photos_are_pictures_of_a_few_kilobytes():
     photos.ensure()
     assert photos.ensure() == [f"/media/photos/demo/{number:02}.webp" for number in range(1, 41)]
@@ -211,13 +348,28 @@ def assert_alive(now):
     for model, stamps in (
         (Event, ("created_at",)),
         (JoinRequest, ("created_at", "decided_at")),
-        (Attendee, ("created_at", "hidden_at", "looking_for_updated_at")),
+        (Attendee, ("created_at", "hidden_at", "looking_for_updated_at", "attendance_marked_at")),
         (Ban, ("created_at",)),
+        (CheckIn, ("checked_in_at", "scanned_at", "received_at", "undone_at")),
+        (CheckInAttempt, ("scanned_at", "received_at")),
+        (CheckInPoint, ("created_at",)),
+        (DoorDevice, ("created_at", "enrolled_at", "revoked_at")),
     ):
         for stamp in stamps:
             assert not model.objects.filter(**{f"{stamp}__gt": now}).exists(), (model, stamp)
     assert not JoinRequest.objects.filter(decided_at__lt=F("created_at")).exists()
     assert not JoinRequest.history.filter(event__external_id__isnull=False, history_date__gt=now).exists()
+    conference = event("demo:now")
+    assert conference.starts_at <= conference.late_from <= now
+    arrivals = Attendee.objects.here().filter(event=conference, attendance_marked_at__gt=now - timedelta(hours=4))
+    assert arrivals.filter(attendance_status="late", attendance_marked_at__gte=conference.late_from).count() >= 9
+    assert arrivals.filter(attendance_status="present", attendance_source="scan").count() >= 45
+    for over in (event("demo:over"), event("other:over")):
+        came = Attendee.objects.here().filter(event=over)
+        day = (over.starts_at - timedelta(minutes=20), over.ends_at)
+        assert came.count() == came.filter(attendance_marked_at__range=day).count() > 20
+    for door in CheckInPoint.objects.exclude(opens_at=None):
+        assert door.event.starts_at <= door.opens_at < door.closes_at <= door.event.ends_at
     fresh = JoinRequest.objects.filter(created_at__gte=now - timedelta(days=7), created_at__lte=now)
     assert fresh.count() > 50
 
@@ -254,6 +406,67 @@ def test_second_run_adds_nothing_and_moves_with_the_clock(made):
     assert (now.time(), (now.date() - was.date()).days) == (was.time(), 365)
 
 
+def test_a_move_writes_no_audit_and_breaks_no_promise(made):
+    recorded = list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at"))
+    demo.build(now=made.now + timedelta(days=3))
+    settle()
+    assert list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at")) == (
+        recorded
+    )
+    assert [finding.as_dict() for finding in integrity.run() if finding.level != integrity.HEALTHY] == []
+    call_command("check_integrity")
+
+
+def test_what_completed_while_the_demo_ran_is_expected_again(made):
+    """A demo that runs for days: beat completes the event that goes on, and it starts anew at the next start."""
+    conference = event("demo:now")
+    left = Attendee.objects.unmarked().filter(event=conference)
+    expected = set(left.values_list("pk", flat=True))
+    marks = [
+        record.Mark(one.pk, one.attendance_updated_at, AttendanceStatus.ABSENT, timezone.now(), "auto_absence")
+        for one in left
+    ]
+    assert len(record.write(marks)) == 27
+    conference.status = Event.Status.COMPLETED
+    write([conference], ["status"], actor=None, reason="the event is over")
+    demo.build(now=timezone.now() + timedelta(days=3))
+    assert event("demo:now").status == "published"
+    assert set(left.values_list("pk", flat=True)) == expected
+    for key in ("demo:over", "other:over"):
+        assert event(key).status == "completed"
+
+
+def test_an_event_that_an_organiser_completed_stays_so(made):
+    conference, owner = event("demo:now"), made.logins["owner@demo.example"]
+    conference.status = Event.Status.COMPLETED
+    write([conference], ["status"], actor=owner)
+    demo.build(now=timezone.now() + timedelta(days=1))
+    assert event("demo:now").status == "completed"
+
+
+def test_a_demo_from_before_attendance_gets_it(made):
+    """Its events were completed by hand, and nobody was marked."""
+    before = counts()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table in ("event_attendance_audit", "check_ins", "check_in_attempts"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute(
+            "UPDATE event_attendees SET attendance_status = 'unknown', attendance_source = NULL,"
+            " attendance_marked_at = NULL, attendance_marked_by_id = NULL, attendance_device_id = NULL,"
+            " attendance_notes = NULL, attendance_updated_at = NULL"
+        )
+        for table in ("door_devices_points", "door_devices", "check_in_points"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    demo.build(now=made.now + timedelta(days=1))
+    after = counts()
+    for label in ("attendance.CheckIn", "attendance.DoorDevice", "attendance.CheckInPoint"):
+        assert after[label] == before[label]
+    assert Attendee.objects.filter(event__external_id="demo:over", attendance_source="auto_absence").count() >= 8
+    assert event("demo:over").status == "completed"
+
+
 def test_what_people_did_stays(made):
     approved = JoinRequest.objects.pending().filter(event__external_id="demo:next", held=False).first()
     actor = made.logins["organizer@demo.example"]
@@ -263,12 +476,20 @@ def test_what_people_did_stays(made):
     Event.objects.filter(external_id="demo:auto").update(title="Evening Paddle")
     Session.objects.filter(title="Boring on purpose").update(title="Boring by accident")
     UserProfile.objects.filter(email="viewer@demo.example").update(first_name="Somebody")
+    marking.mark(attendee_id=gone.pk, status=AttendanceStatus.EXCUSED, actor=actor, notes="Went home")
+    marked_at = Attendee.objects.get(pk=gone.pk).attendance_marked_at
+    conference = event("demo:now")
+    conference.late_after = timedelta(minutes=7)
+    write([conference], ["late_after"], actor=actor)
     decided = JoinRequest.objects.get(pk=approved.pk).decided_at
     now = timezone.now() + timedelta(days=2)
     demo.build(now=now)
     assert JoinRequest.objects.get(pk=approved.pk).status == "approved"
     assert JoinRequest.objects.get(pk=approved.pk).decided_at == decided
     assert Attendee.objects.get(pk=gone.pk).hidden_at is not None
+    assert Attendee.objects.get(pk=gone.pk).attendance_notes == "Went home"
+    assert Attendee.objects.get(pk=gone.pk).attendance_marked_at == marked_at
+    assert event("demo:now").late_after == timedelta(minutes=7)
     assert event("demo:auto").title == "Evening Paddle"
     assert Session.objects.filter(title="Boring by accident").count() == 1
     assert UserProfile.objects.get(email="viewer@demo.example").first_name == "Somebody"
@@ -280,10 +501,16 @@ def test_made_twice_it_is_the_same(db):
     made = demo.build()
 
     def facts():
-        return sorted(
+        return marks() + sorted(
             JoinRequest.objects.values_list(
                 "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
             )
+        )
+
+    def marks():
+        marked = Attendee.objects.exclude(attendance_updated_at=None)
+        return sorted(
+            marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
         )
 
     first = facts()
@@ -301,7 +528,10 @@ def test_command_ends_with_a_summary(db, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 21
     assert lines[0] == "Harbour Collective (demo)"
-    assert "Lighthouse Supper Club             published  30 of 30 places    14 pending" in lines[5]
+    assert lines[2].endswith(
+        "Harbour Lights                     published  180 of 240 places  14 pending  77 of 107 came"
+    )
+    assert lines[5].endswith("Lighthouse Supper Club             published  30 of 30 places    14 pending")
     assert lines[-1] == (
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in 18 events."
@@ -333,7 +563,9 @@ def test_command_exchanges_the_schedule_and_then_keeps_it(made, tmp_path, capsys
         call_command("demo_data", **options)
         conference = event("demo:now")
         assert (conference.title, conference.description, conference.venue) == ("Small Conf", "", "")
-        assert [one.title for one in conference.sessions.all()] == ["Only"]
+        # Where people were checked in, the session stays, cancelled.
+        assert [one.title for one in conference.sessions.exclude(status="cancelled")] == ["Only"]
+        assert conference.sessions.filter(status="cancelled").count() == conference.check_in_points.count() - 2 == 2
         assert conference.ends_at - conference.starts_at == timedelta(days=1)
         assert conference.attendees.count() == attendees
     assert Event.objects.count() == 18

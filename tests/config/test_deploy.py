@@ -14,6 +14,7 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from whitenoise.media_types import MediaTypes
 
 from .postgres import APP, OWNER, PROJECT, database, environment, run, url
 
@@ -22,9 +23,10 @@ DEPLOY = PROJECT / "deploy"
 
 @pytest.fixture(scope="module")
 def deployed():
-    """A database as in production: migrated by its owner."""
+    """A database as in production: migrated by its owner, and roles.sql once more after that."""
     with database("deploy") as name:
         run("python", "manage.py", "migrate", "--verbosity", "0", DATABASE_URL=url(name, OWNER))
+        run("psql", "-q", "-d", name, "-f", "deploy/roles.sql")
         yield name
 
 
@@ -64,10 +66,115 @@ def test_the_application_role_does_the_products_work(deployed):
     }
 
 
+TAKE_ATTENDANCE = """
+import json
+from datetime import timedelta
+from attendance.models import AttendanceAudit, Attendee
+from attendance.operations import absence, check_in, marking, walk_ins
+from events.models import Event
+from events.operations import privacy
+from tests import factories
+
+for factory in (factories.OrganizationFactory, factories.UserProfileFactory, factories.EventFactory):
+    factory.reset_sequence(1000)  # another process has begun at 0
+event = factories.EventFactory(capacity=9)
+door = factories.member(event.organization, "door")
+organizer = factories.member(event.organization, "organizer")
+came, excused, away, wrong = (factories.AttendeeFactory(event=event) for _ in range(4))
+scanner = check_in.Scanner(event=event, name="Door", person=door, role="door")
+[first] = check_in.check_in(scanner=scanner, scans=[check_in.Scan(ticket_code=came.ticket_code, scan_id="1")])
+[other] = check_in.check_in(scanner=scanner, scans=[check_in.Scan(ticket_code=wrong.ticket_code, scan_id="2")])
+check_in.undo(check_in_id=other.check_in_id, scanner=scanner)
+walk_ins.add_walk_in(scanner=scanner, first_name="Wanda", last_name="Walk", email="wanda@example.org")
+marking.mark(attendee_id=excused.pk, status="excused", actor=organizer, notes="Down with the flu")
+event.starts_at -= timedelta(days=60)
+event.ends_at -= timedelta(days=60)
+event.save(update_fields=["starts_at", "ends_at"])
+done = absence.complete(event_id=event.pk)
+privacy.erase(person_id=excused.user_profile_id, actor=organizer)
+audit = AttendanceAudit.objects.filter(event=event).order_by("pk")
+print(json.dumps({
+    "results": [first.result, other.result],
+    "marked": done.marked,
+    "completed": done.completed,
+    "audit": [[row.from_status, row.to_status, row.source, row.notes, row.db_user] for row in audit],
+}))
+"""
+
+
+def test_the_application_role_takes_attendance_and_forgets_a_person(deployed):
+    printed = run(
+        "python", "manage.py", "shell", "--verbosity", "0", "-c", TAKE_ATTENDANCE, DATABASE_URL=url(deployed, APP)
+    )
+    assert json.loads(printed) == {
+        "results": ["checked_in", "checked_in"],
+        "marked": 2,
+        "completed": True,
+        "audit": [
+            ["unknown", "present", "scan", None, APP],
+            ["unknown", "present", "scan", None, APP],
+            ["present", "unknown", "undo", None, APP],
+            ["unknown", "present", "api", None, APP],
+            ["unknown", "excused", "admin", None, APP],  # what the note said is forgotten
+            ["unknown", "absent", "auto_absence", None, APP],
+            ["unknown", "absent", "auto_absence", None, APP],
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event_attendance_audit SET to_status = 'present'",
+        "UPDATE event_attendance_audit SET actor_id = NULL",
+        "DELETE FROM event_attendance_audit",
+        "TRUNCATE event_attendance_audit",
+    ],
+)
+def test_the_application_role_has_no_right_to_change_the_audit(deployed, statement):
+    with (
+        psycopg.connect(url(deployed, APP), autocommit=True) as own,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        own.execute(statement)
+
+
+FORGED = """
+    INSERT INTO event_attendance_audit (attendee_id, event_id, from_status, to_status, source, db_user, created_at)
+    SELECT id, event_id, 'unknown', 'present', 'scan', 'me', now() FROM event_attendees
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        FORGED,
+        "UPDATE event_attendance_audit SET notes = 'was never here'",
+        "UPDATE event_attendance_audit SET notes = NULL",
+    ],
+)
+def test_what_the_application_role_may_write_of_the_audit_its_triggers_refuse(deployed, statement):
+    with psycopg.connect(url(deployed, APP)) as own:
+        event_id, profile, owner = own.execute(
+            "SELECT e.id, p.id, p.owner_id FROM events e, user_profiles p WHERE p.erased_at IS NULL LIMIT 1"
+        ).fetchone()
+        own.execute(
+            "INSERT INTO event_attendees (id, event_id, user_profile_id, owner_id, source, status, attendance_status)"
+            " VALUES (gen_random_uuid(), %s, %s, %s, 'import', 'active', 'present') ON CONFLICT DO NOTHING",
+            (event_id, profile, owner),
+        )
+        assert own.execute("SELECT count(*) FROM event_attendance_audit").fetchone() > (0,)
+        with pytest.raises(psycopg.errors.CheckViolation) as refusal:
+            own.execute(statement)
+        assert refusal.value.diag.constraint_name == "attendance_audit_append_only"
+        own.rollback()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "ALTER TABLE event_attendees DISABLE TRIGGER ALL",
+        "ALTER TABLE event_attendance_audit DISABLE TRIGGER ALL",
         "SET session_replication_role = replica",
         "TRUNCATE event_attendees CASCADE",
         "ALTER TABLE events DROP CONSTRAINT events_event_seats_within_capacity",
@@ -148,14 +255,23 @@ def test_only_a_trusted_proxy_says_that_it_was_https(trusted, headers, status):
     assert answer.status_code == status
 
 
+def test_the_doors_decoder_is_served_as_what_it_is():
+    """Under another type browsers don't compile it while it arrives, and some not at all."""
+    decoder = next((PROJECT / "static" / "vendor").rglob("*.wasm"))
+    assert MediaTypes().get_type(decoder.name) == "application/wasm"
+    assert "application/wasm" in re.search(r"gzip_types (.*);", (DEPLOY / "nginx.conf").read_text())[1]
+
+
 def test_compose_gives_the_owners_password_to_migrations_only():
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    assert services.keys() == {"db", "redis", "migrate", "web", "worker", "beat"}
+    assert services.keys() == {"db", "redis", "migrate", "roles", "web", "worker", "beat"}
     with_owner = {name for name, service in services.items() if "OWNER_PASSWORD" in json.dumps(service)}
     assert with_owner == {"db", "migrate"}  # db for roles.sql
     for name in ("web", "worker", "beat"):
         assert "turnout_app:" in services[name]["environment"]["DATABASE_URL"]
-        assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+        assert services[name]["depends_on"]["roles"] == {"condition": "service_completed_successfully"}
+    assert services["roles"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert services["roles"]["image"] == services["db"]["image"]
     for name in ("db", "redis", "web", "worker"):
         assert services[name]["healthcheck"]["test"]
     assert "PASSWORD" not in re.sub("(?m)^#.*", "", (DEPLOY / "turnout.env.example").read_text()).replace(

@@ -228,3 +228,28 @@ def test_page_knows_get_and_post_only(event, organizer):
     request = RequestFactory().put("/")
     request.user = organizer
     assert views.import_attendance(request, admin.site.get_model_admin(Attendee)).status_code == 405
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_page_on_a_phone(sign_in, upload_folder, tmp_path, event, bo, eva, organizer):
+    """From the button over the list of attendees to the message above it, at 390 px."""
+    file = tmp_path / "list.csv"
+    file.write_text(LIST + f"Long,{'a' * 60}@example.org,yes\n")
+    page = sign_in(organizer, width=390)
+    page.goto("/admin/attendance/attendee/import/")
+    page.set_input_files("input[name=file]", str(file))
+    page.select_option("select[name=event]", str(event.pk))
+    page.click("text=Preview")
+    page.wait_for_selector("#import-counts")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.check("input[name=no][value=absent]")
+    page.click("text=Preview again")  # without choosing the file again
+    page.wait_for_selector("text=To be marked “Absent”")
+    page.click("button[name=confirm]")
+    page.wait_for_url("**/admin/attendance/attendee/?event*")
+    assert "Present: 1; Absent: 1; Unknown: 3." in page.inner_text("body")
+    assert list(Attendee.objects.order_by("user_profile__email").values_list("attendance_status", flat=True)) == [
+        "present",
+        "absent",
+    ]

@@ -122,13 +122,17 @@ class OfOneEventForm(forms.ModelForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         field = self.fields.get(self.chosen)
-        if field and self.instance.pk:
+        if field and not self.is_new:
             field.widget = self.widget()
             field.queryset = field.queryset.filter(event=self.instance.event_id)
 
+    @property
+    def is_new(self) -> bool:
+        return self.instance._state.adding
+
     def clean(self):
         cleaned = super().clean()
-        event_id = self.instance.event_id if self.instance.pk else getattr(cleaned.get("event"), "pk", None)
+        event_id = getattr(cleaned.get("event"), "pk", None) if self.is_new else self.instance.event_id
         chosen = cleaned.get(self.chosen)
         rows = [chosen] if isinstance(chosen, models.Model) else chosen or []
         if event_id and any(row.event_id != event_id for row in rows):
@@ -147,5 +151,8 @@ class DoorDeviceForm(OfOneEventForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if "points" in self.fields and not self.instance.pk:
-            self.fields["points"].label_from_instance = lambda point: f"{point} ({point.event})"
+        if "points" in self.fields:
+            self.fields["points"].help_text = _("Of the same event: other doors, and sessions.")
+            if self.is_new:
+                self.fields["points"].queryset = self.fields["points"].queryset.select_related("event")
+                self.fields["points"].label_from_instance = lambda point: f"{point} ({point.event})"

@@ -110,13 +110,12 @@ class AuditInline(ReadOnly, Scoped, TabularInline):
 
     model = AttendanceAudit
     extra = 0
-    fields = readonly_fields = ["recorded", "happened", "before", "after", "by", "source", "notes", "db_user"]
+    fields = readonly_fields = ["recorded", "happened", "from_status", "to_status", "by", "source", "notes", "db_user"]
     ordering = ["-pk"]
     hide_title = True
     verbose_name_plural = _("attendance, from the record")
 
-    recorded, happened = AttendanceAuditAdmin.recorded, AttendanceAuditAdmin.happened
-    before, after, by = AttendanceAuditAdmin.before, AttendanceAuditAdmin.after, AttendanceAuditAdmin.by
+    recorded, happened, by = AttendanceAuditAdmin.recorded, AttendanceAuditAdmin.happened, AttendanceAuditAdmin.by
 
     def get_queryset(self, request):
         return super().get_queryset(request).select_related("event", "actor", "device")
@@ -158,13 +157,13 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
         (None, {"fields": [("user_profile", "event"), ("status", "source"), "plus_ones", "join_request"]}),
         (
             _("Attendance"),
-            {"fields": [("attendance", "marked_at"), ("by", "attendance_source"), "attendance_notes"]},
+            {"fields": [("attendance_status", "marked_at"), ("by", "attendance_source"), "attendance_notes"]},
         ),
         (_("Looking for"), {"fields": ["goals", "looking_for", "rsvp_contact", "company_website"]}),
         (_("In the room"), {"fields": [("visibility_enabled", "hidden_at"), "notifications_enabled"]}),
         (_("Record"), {"fields": ["owner_id", ("created_at", "updated_at")]}),
     ]
-    readonly_fields = ["attendance", "marked_at", "by", "door_who"]
+    readonly_fields = ["marked_at", "by", "door_who"]
     acts = (
         mark_as(
             AttendanceStatus.PRESENT,
@@ -265,7 +264,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
     def get_fieldsets(self, request, obj=None):
         if self._sees_all(request):
             return super().get_fieldsets(request, obj)
-        return [(None, {"fields": ["door_who", "event", "status", "plus_ones", "attendance"]})]
+        return [(None, {"fields": ["door_who", "event", "status", "plus_ones", "attendance_status"]})]
 
     def get_search_fields(self, request):
         return self.search_fields if self._sees_all(request) else self.search_fields[:2]
@@ -313,10 +312,10 @@ def attendance_of_event(request, event):
     if request.user.has_perm("attendance.view_attendee", event):
         told.append((_("Checked in / expected"), f"{counts['here']} / {counts['expected']}", page))
     if request.user.has_perm("attendance.check_in_attendee", event) and event.status != event.Status.CANCELLED:
-        told.append((_("Door page"), _("Open the door"), reverse("door", args=(event.pk,))))
+        told.append((_("Door page"), _("Open"), reverse("door", args=(event.pk,))))
     if request.user.has_perm("attendance.view_checkin", event):
         figures_of = reverse("admin:attendance_attendee_figures", args=(event.pk,))
-        told.append((_("Attendance figures"), _("Look at them"), figures_of))
+        told.append((_("Attendance figures"), _("Show"), figures_of))
     return told
 
 

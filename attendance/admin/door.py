@@ -34,7 +34,7 @@ class CheckInPointAdmin(OfEvent, HistoryAdmin):
     list_select_related = ["event", "session"]
     search_fields = ["name", "session__title"]
     autocomplete_fields = ["event", "session"]
-    fields = ["event", "name", ("kind", "session"), ("opens_at", "closes_at")]
+    fields = ["event", "name", "kind", "session", "opens_at", "closes_at"]
 
     @display(description=_("opens"), ordering="opens_at")
     def opens(self, point):

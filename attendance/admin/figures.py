@@ -10,7 +10,10 @@ from config.admin import roles_for
 from events.models import Event
 
 from ..models import AttendanceStatus
-from ..operations import figures
+from ..operations import figures, points
+
+SHOWN = (*points.SCORING, AttendanceStatus.UNKNOWN)
+"""From best to worst, and what nobody knows last."""
 
 
 def _event(request, event_id) -> Event:
@@ -63,7 +66,7 @@ def figures_page(request, event_id, model_admin):
         "opts": model_admin.opts,
         "event": event,
         "figures": found,
-        "statuses": [(status, status.label, counts[status]) for status in AttendanceStatus],
+        "statuses": [(status, status.label, counts[status]) for status in SHOWN],
         "percent": _percent(counts["here"], counts["expected"]),
         "sizes": [(size, _size(size)) for size in figures.SIZES],
         "several_days": len({bucket["at"].date() for bucket in found["arrivals"]}) > 1,

@@ -125,7 +125,7 @@ class CheckInAdmin(ScanAdmin):
 
     @display(description=_("upload"), label={"late": "warning"})
     def upload(self, row):
-        return ("late", _("Late")) if row.uploaded_late else ""
+        return ("late", _("Late")) if row.uploaded_late else None
 
     @display(description=_("undone"))
     def undone(self, row):
@@ -137,11 +137,11 @@ class CheckInAttemptAdmin(ScanAdmin):
     list_display = ["refusal", "inside", "event", "where", "who", "scanner", "scanned", "received", "ticket"]
     list_filter = [("event", ScopedFilter), "reason", "uploaded_late"]
     fieldsets = [
-        (None, {"fields": [("reason", "inside"), ("event", "where"), "attendee", "code_hash"]}),
+        (None, {"fields": [("reason", "uploaded_late"), ("event", "where"), "attendee", "code_hash"]}),
         (_("When"), {"fields": [("scanned", "received")]}),
         (_("Who"), {"fields": ["scanner"]}),
     ]
-    readonly_fields = ["inside", "where", "scanned", "received", "scanner"]
+    readonly_fields = ["where", "scanned", "received", "scanner"]
 
     @display(description=_("refused"), ordering="reason")
     def refusal(self, row):
@@ -150,7 +150,7 @@ class CheckInAttemptAdmin(ScanAdmin):
     @display(description=_("and yet"), label={"inside": "danger"})
     def inside(self, row):
         """A device without network let them in before the rules could say no."""
-        return ("inside", _("Inside already")) if row.uploaded_late else "–"
+        return ("inside", _("Inside already")) if row.uploaded_late else None
 
     @display(description=_("ticket's hash"))
     def ticket(self, row):

@@ -5,7 +5,7 @@ Nothing here is stored, and the number of queries doesn't depend on what they fi
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db.models import Count, DateTimeField, F, Func, Q, Sum, Value
 from django.db.models.functions import Now
@@ -54,13 +54,7 @@ class Arrivals:
 def arrivals(event, minutes: int | None = None) -> Arrivals:
     """When those who are here came, by the event's clock; without ``minutes`` in buckets that read well."""
     local = Func(Value(event.timezone), F("attendance_marked_at"), function="timezone", output_field=DateTimeField())
-    bucket = Func(
-        Value(timedelta(minutes=SIZES[0])),
-        local,
-        Value(datetime(2000, 1, 1)),
-        function="date_bin",
-        output_field=DateTimeField(),
-    )
+    bucket = Func(local, template=f"date_bin('{SIZES[0]} minutes', %(expressions)s, TIMESTAMP '2000-01-01')")
     rows = (
         Attendee.objects.in_room(event.pk)
         .here()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config import tables
-from config.tables import Recognised, Row, Table, TableError, Vocabulary, fold
+from config.tables import Recognised, Row, Table, TableError, Vocabulary, fold, reading
 
 PEOPLE = Vocabulary({"email": ["email", "*your email"], "name": ["name", "full name"], "joined": ["join time"]})
 
@@ -248,7 +248,7 @@ def test_read_workbook_reads_what_formulas_came_to():
 
 
 def test_read_refuses_too_much(monkeypatch):
-    monkeypatch.setattr(tables, "ROW_LIMIT", 3)
+    monkeypatch.setattr(reading, "ROW_LIMIT", 3)
     row = "A,a@example.org\n"
     assert len(read("Name,Email\n" + 3 * row).rows) == 3
     assert refusal("Name,Email\n" + 4 * row) == "This file has more than 3 rows. Split it."
@@ -280,10 +280,10 @@ def packed_sheet(xml: bytes, name="xl/worksheets/sheet1.xml", method=zipfile.ZIP
 
 
 def test_read_refuses_a_bomb_unopened():
-    bomb = packed_sheet(b" " * (tables.UNPACKED_LIMIT + 1))
+    bomb = packed_sheet(b" " * (reading.UNPACKED_LIMIT + 1))
     assert len(bomb) < 100_000
     assert refusal(bomb).startswith("This workbook is too large when unpacked")
-    texts = packed_sheet(b" " * (tables.TEXTS_LIMIT + 1), "xl/sharedStrings.xml")
+    texts = packed_sheet(b" " * (reading.TEXTS_LIMIT + 1), "xl/sharedStrings.xml")
     assert refusal(texts).startswith("This workbook is too large when unpacked")
     assert refusal(packed_sheet(b" ", method=zipfile.ZIP_LZMA)).startswith("This workbook is too large when unpacked")
 

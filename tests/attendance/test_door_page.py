@@ -332,6 +332,28 @@ def test_the_phone_answers_first_and_the_server_corrects_it(phone, event, marco)
     expect(page.locator("#hits")).to_contain_text("In ")
 
 
+def test_of_two_scans_the_earlier_counts_and_a_ticket_taken_back_is_told(phone, event, marco):
+    ana, bruno = guest(event), guest(event, "Bruno Berg")
+    page = phone(marco)
+    open_door(page, event)
+    page.context.set_offline(True)
+    for name in ("Bruno Berg", "Ana Costa"):
+        find(page, name)
+        check_in_button(page, name).click()
+        expect_answer(page, "in", name)
+    other = member(event.organization, "door", first_name="Olga", last_name="Novak")
+    scanner = check_in.Scanner(event=event, person=other, role="door", name="Olga Novak")
+    check_in.check_in(scanner=scanner, scans=[check_in.Scan(attendee_id=ana.pk)])
+    type(bruno).objects.filter(pk=bruno.pk).update(status="removed")
+    page.click("#answer-close")
+    page.context.set_offline(False)
+    expect(page.locator("#notices")).to_contain_text("Bruno Berg. This person was removed from the event.")
+    page.click("nav [data-to=recent]")
+    expect(page.locator("#log .in")).to_contain_text("Ana Costa")
+    expect(page.locator("#log .refused")).to_contain_text("Bruno Berg")
+    assert check_ins(event).get().by == marco
+
+
 def test_many_taps_on_a_slow_network_are_one_check_in_which_can_be_undone(phone, event, marco):
     ana = guest(event)
     guest(event, "Bruno Berg")

@@ -13,6 +13,7 @@ const EVENT = Number(location.pathname.match(/\/door\/(\d+)\//)[1]);
 const SIGN_IN = `/admin/login/?next=${encodeURIComponent(location.pathname)}`;
 const TICK = 5000;
 const SYNC = 20_000;
+const CLOCK_TRUSTED = 10_000;
 const PATIENCE = 2000; // how long an unknown ticket may be "checking"
 const UNDO = 15 * 60 * 1000;
 const LOGGED = 50;
@@ -170,10 +171,13 @@ async function heard(item, answer) {
   const row = tickets?.byId.get(item.attendee ?? answer.attendee?.id);
   // The server takes a refused scan that comes late for somebody who was let in. This one wasn't.
   if (answer.result === "flagged" && item.guess === "refused") answer = { ...answer, result: "refused" };
+  // Of two scans the earlier counts: ours came in later, and still is the one that let the person in.
+  const ours = answer.result === "already_checked_in" && Number(new Date(answer.checked_in_at)) === Number(new Date(item.scanned_at));
+  if (ours) answer = { ...answer, result: "checked_in", check_in_id: null };
   const verdict = { ...answered(answer, row), scan: item.scan_id };
   const entered = answer.result === "checked_in";
   const people = entered && answer.attendee ? 1 + answer.attendee.plus_ones : item.people;
-  if (entered && !item.undo) deltas.set(item.scan_id, { people, settledAt: performance.now() });
+  if (entered && !item.undo && !ours) deltas.set(item.scan_id, { people, settledAt: performance.now() });
   else deltas.delete(item.scan_id);
   if (item.point === point && tickets) {
     if (item.attendee) tickets.waiting.delete(item.attendee);
@@ -329,7 +333,7 @@ function showLog() {
       scan: entry.scan,
       kind: entry.kind,
       name: (entry.name ?? entry.word) + (entry.plus ? ` +${entry.plus}` : ""),
-      state: [entry.name && entry.word, entry.late && "late", entry.kind === "refused" && entry.text, states[entry.state]].filter(Boolean).join(", "),
+      state: [entry.name && entry.word, entry.late && "late", entry.kind === "refused" && entry.text, states[entry.state]].filter(Boolean).join(" · "),
       time: clockTime(entry.scannedAt),
       undone: entry.state === "undone",
       undo: mayUndo(entry) ? () => undoScan(entry.scan) : null,
@@ -404,8 +408,9 @@ async function refresh() {
     point = null; // the point is no more: what is left?
     return api.get(path);
   });
-  const sentAt = Date.now() - (performance.now() - startedAt) / 2;
-  clock = new Date(data.server_time) - sentAt;
+  // A slow network moves the estimate by its delay: only a clock that is clearly wrong is corrected.
+  const skew = new Date(data.server_time) - (Date.now() - (performance.now() - startedAt) / 2);
+  clock = Math.abs(skew) > CLOCK_TRUSTED ? skew : 0;
   door = data;
   for (const [key, { settledAt }] of deltas) if (settledAt !== null && settledAt < startedAt) deltas.delete(key);
   await kept.put(`door/${EVENT}`, { ...data, clock });

@@ -8,8 +8,8 @@ const REFUSED = {
   invalid: ["Not a ticket", "This code is something else."],
   point_closed: ["Closed", "This check-in point isn't open now."],
   event_closed: ["Closed", "Check-in for this event is over."],
-  throttled: ["Wait a moment", "Too many unknown tickets."],
-  busy: ["Wait a moment", "The server is busy. The scan is sent again."],
+  throttled: ["Please wait", "Too many unknown tickets."],
+  busy: ["Please wait", "The server is busy. The scan is sent again."],
 };
 
 /** Here the server's sentence has a name in it. */

@@ -113,7 +113,7 @@ def beat(broker):
         tasks.complete_events.apply_async(connection=line)
 
 
-def until(condition, seconds=25, pause=0.005):
+def until(condition, seconds=60, pause=0.005):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"

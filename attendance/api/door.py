@@ -47,11 +47,11 @@ class ScanSerializer(serializers.Serializer):
         return attrs
 
 
-class CheckInRequest(ScanSerializer, PointQuery):
+class CheckInSerializer(ScanSerializer, PointQuery):
     pass
 
 
-class BatchRequest(PointQuery):
+class BatchSerializer(PointQuery):
     scans = ScanSerializer(many=True)
 
 
@@ -140,7 +140,7 @@ class CheckIns(AtDoor):
         summary="Check somebody in",
         description="Idempotent: a second scan changes nothing and tells of the first. The answer to a scan_id that "
         "was here before is the one it got.",
-        request=CheckInRequest,
+        request=CheckInSerializer,
         responses=CheckInAnswer,
     )
     @refuses(
@@ -154,7 +154,7 @@ class CheckIns(AtDoor):
         DeviceUnknown,
     )
     def post(self, request, event_id):
-        serializer = CheckInRequest(data=request.data)
+        serializer = CheckInSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
         scanner = self.scanner(event_id, data.pop("point", None))
@@ -173,7 +173,7 @@ class CheckInBatch(AtDoor):
         summary="Send scans that were made without network",
         description="Up to 500; an answer for each, in their order. What is refused as throttled is to be sent again, "
         "every other answer is final.",
-        request=BatchRequest,
+        request=BatchSerializer,
         responses=BatchAnswers,
     )
     @refuses(NotAllowed, DeviceUnknown)
@@ -239,7 +239,7 @@ class UndoView(AtDoor):
         return Response({"result": "undone" if changed else "already_undone", "attendee": shown(attendee)})
 
 
-class WalkInRequest(serializers.Serializer):
+class WalkInSerializer(serializers.Serializer):
     first_name = serializers.CharField(max_length=150)
     last_name = serializers.CharField(max_length=150, required=False, allow_blank=True, default="")
     email = serializers.EmailField(max_length=254, required=False, allow_blank=True, allow_null=True)
@@ -261,7 +261,7 @@ class WalkInRequest(serializers.Serializer):
 class WalkIns(AtDoor):
     @extend_schema(
         summary="Let in somebody who wasn't expected, and check them in",
-        request=WalkInRequest,
+        request=WalkInSerializer,
         responses={201: CheckInAnswer},
     )
     @refuses(
@@ -275,7 +275,7 @@ class WalkIns(AtDoor):
         *check_in.REFUSALS.values(),  # of the scan_id, where a scan had it before
     )
     def post(self, request, event_id):
-        serializer = WalkInRequest(data=request.data)
+        serializer = WalkInSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         answer = walk_ins.add_walk_in(scanner=self.scanner(event_id), **serializer.validated_data)
         return Response(answered(answer), status=201)
@@ -491,7 +491,7 @@ class Tickets(AtDoor, generics.ListAPIView):
 # -- Devices --------------------------------------------------------------------------------------------
 
 
-class EnrolRequest(serializers.Serializer):
+class EnrolSerializer(serializers.Serializer):
     code = serializers.CharField(max_length=100, help_text=_("Of the one-time QR code."))
 
 
@@ -507,7 +507,7 @@ class EnrolAnswer(serializers.Serializer):
 
 
 class EnrolDevice(Public):
-    serializer_class = EnrolRequest
+    serializer_class = EnrolSerializer
 
     @extend_schema(
         summary="Register this device with the one-time code of its QR",

@@ -15,7 +15,7 @@ from ..models import AttendanceSource, AttendanceStatus, Attendee
 from ..operations import marking, points
 
 
-class MarkRequest(serializers.Serializer):
+class MarkSerializer(serializers.Serializer):
     status = serializers.ChoiceField(AttendanceStatus.choices)
     notes = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=2000)
 
@@ -35,7 +35,7 @@ class AttendanceView(APIView):
         summary="Say by hand whether somebody came",
         description="For organisers. Every change is on record.",
         operation_id="events_attendees_attendance",
-        request=MarkRequest,
+        request=MarkSerializer,
         responses=MarkedAttendee,
         tags=["attendance"],
     )
@@ -44,7 +44,7 @@ class AttendanceView(APIView):
         manageable = Attendee.objects.of_staff(request.user, Role.MANAGE)
         if not manageable.filter(pk=attendee_id, event_id=event_id).exists():
             raise NotFound
-        data = MarkRequest(data=request.data)
+        data = MarkSerializer(data=request.data)
         data.is_valid(raise_exception=True)
         attendee = marking.mark(
             attendee_id=attendee_id,

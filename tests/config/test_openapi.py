@@ -18,10 +18,14 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from PIL import Image
 
+from attendance.models import DoorDevice
+from attendance.operations import devices
 from config import openapi
 from events.sign_in import access_token
+from tests.attendance.at_the_door import device, point, scan
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
@@ -108,6 +112,18 @@ def test_document_names_every_code_that_has_a_place_in_the_api(document):
     assert listed - {(code, status) for code, status, _sentence in openapi.error_codes()} == set()
 
 
+def test_document_has_three_ways_to_stand_at_a_door(document):
+    """A device, a person's token, the admin's session; elsewhere the token alone."""
+    paths = json.loads(document.read_text())["paths"]
+    for name, path in paths.items():
+        for method, operation in path.items():
+            ways = {one for way in operation.get("security", ()) for one in way}
+            at_door = "door" in operation["tags"] and name != "/api/v1/door/devices/"
+            assert ("device" in ways, "session" in ways) == (at_door, at_door), (method, name)
+            codes = operation["responses"].get("401", {}).get("x-codes", ())
+            assert ("device_revoked" in codes) is at_door, (method, name)
+
+
 def test_document_is_served(client):
     answer = client.get("/api/v1/schema/")
     assert answer.status_code == 200
@@ -141,6 +157,17 @@ def map_path_parameters(context, path_parameters):
     return path_parameters
 
 
+@schemathesis.hook
+def map_body(context, body):
+    """Half of the tickets, people and points are real ones as well."""
+    scans = body.get("scans") if isinstance(body, dict) else None
+    for one in [body, *(scans if isinstance(scans, list) else ())]:
+        for name in ("ticket_code", "attendee_id", "point") if isinstance(one, dict) else ():
+            if name in one and name in REAL and (mark := sum(str(one[name]).encode(errors="replace"))) % 2:
+                one[name] = REAL[name][mark // 2 % len(REAL[name])]
+    return body
+
+
 @schemathesis.check
 def code_is_documented(context, response, case):
     """Codes of fields are many; those of refusals are listed for each call."""
@@ -166,7 +193,7 @@ SEED = os.environ.get("SCHEMATHESIS_SEED", "1")
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "12")
 
 
-def fuzz(folder, document, address, name, token, real, phases) -> subprocess.Popen:
+def fuzz(folder, document, address, name, authorization, real, phases) -> subprocess.Popen:
     """schemathesis as a program of its own: our app `requests` shadows the library that it needs."""
     place = folder / name
     place.mkdir()
@@ -175,9 +202,11 @@ def fuzz(folder, document, address, name, token, real, phases) -> subprocess.Pop
     command += ["--checks", ",".join(CHECKS), "--seed", SEED, "--max-examples", EXAMPLES, "--no-color"]
     command += ["--phases", phases, "--continue-on-failure", "--generation-database", "none"]
     command += ["--suppress-health-check", "all", "--request-timeout", "30", "--warnings", "off"]
-    if token:
+    if authorization and authorization.startswith("Device"):
+        command += ["--include-tag", "door"]
+    if authorization:
         # Whoever erases themselves is nobody for the rest of the run.
-        command += ["--header", f"Authorization: Bearer {token}", "--exclude-operation-id", "me_destroy"]
+        command += ["--header", f"Authorization: {authorization}", "--exclude-operation-id", "me_destroy"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"SCHEMATHESIS_HOOKS": "hooks", "REAL": json.dumps(real), "DOCUMENT": str(document)}
     with open(place / "report.txt", "wb") as report:
@@ -185,14 +214,21 @@ def fuzz(folder, document, address, name, token, real, phases) -> subprocess.Pop
 
 
 def test_strange_requests_get_only_documented_answers(serve, document, tmp_path):
-    """As an attendee, an organiser and a stranger. Without Redis, so that no rate limit hides an answer."""
+    """As an attendee, an organiser, a stranger and a device. Without Redis, so that no rate limit hides an answer."""
     event, other = EventFactory(), EventFactory()
     attendee = AttendeeFactory(event=event).user_profile
     organizer = member(event.organization, "organizer")
     AttendeeFactory(event=event, user_profile=organizer)
+    tickets = [*AttendeeFactory.create_batch(3, event=event), AttendeeFactory(event=other)]
+    points = [point(event, "Talk", kind="session"), point(event, "Closed", closes_at=timezone.now())]
+    gate = device(event, points=points, may_add_walk_ins=True)
+    checked_in = [scan(gate, AttendeeFactory(event=event)).json()["check_in_id"] for _n in range(2)]
     real = {
         "event_id": [event.pk, other.pk],
         "attendee_id": [str(AttendeeFactory(event=event).pk)],
+        "ticket_code": [one.ticket_code for one in tickets],
+        "point": [one.pk for one in points],
+        "check_in_id": checked_in,
         "request_id": [
             str(JoinRequestFactory(event=other, user_profile=attendee).pk),
             str(JoinRequestFactory(event=event).pk),
@@ -202,12 +238,14 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
     address = serve(REDIS_URL="redis://127.0.0.1:1/0")
     # The organiser, who gets everywhere, sends the systematic cases too, all of them random ones.
     people = {
-        "organizer": (access_token(organizer), "coverage,fuzzing"),
-        "attendee": (access_token(attendee), "fuzzing"),
+        "organizer": (f"Bearer {access_token(organizer)}", "coverage,fuzzing"),
+        "attendee": (f"Bearer {access_token(attendee)}", "fuzzing"),
+        "device": (f"Device {gate.token}", "coverage,fuzzing"),
         "stranger": (None, "fuzzing"),
     }
     runs = {
-        name: fuzz(tmp_path, document, address, name, token, real, phases) for name, (token, phases) in people.items()
+        name: fuzz(tmp_path, document, address, name, authorization, real, phases)
+        for name, (authorization, phases) in people.items()
     }
     for name, run in runs.items():
         assert run.wait(timeout=int(os.environ.get("SCHEMATHESIS_TIMEOUT", "240"))) == 0, (
@@ -325,7 +363,7 @@ def test_generated_client_takes_a_person_from_the_list_into_the_room(serve, gene
     (listed,) = generated.events_list.sync(client=me).results
     assert (listed.id, listed.status, listed.my_request_status) == (event.pk, models.EventStatus.PUBLISHED, None)
 
-    wish = models.NewJoinRequestRequest(plus_ones=1, comments="Hello")
+    wish = models.NewJoinRequest(plus_ones=1, comments="Hello")
     asked = generated.events_join_requests_create.sync_detailed(event.pk, client=me, body=wish)
     assert (asked.status_code, asked.parsed.status) == (201, models.JoinRequestStatus.PENDING)
     seen = generated.join_requests_retrieve.sync(asked.parsed.id, client=me)
@@ -358,3 +396,42 @@ def test_generated_client_takes_a_person_from_the_list_into_the_room(serve, gene
     first, again = make(idempotency_key="press"), make(idempotency_key="press")
     assert (first.parsed.id, "Idempotent-Replayed" in first.headers) == (again.parsed.id, False)
     assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_generated_client_takes_a_phone_to_the_door(serve, generated):
+    event = EventFactory()
+    attendee = AttendeeFactory(event=event)
+    gate = DoorDevice.objects.create(event=event, name="Gate", may_add_walk_ins=True)
+    code = devices.new_code(device_id=gate.pk, actor=None).row.enrolment_code
+    client, models = generated.client, generated.models
+    address = serve()
+
+    enrolled = generated.door_devices_enrol.sync(
+        client=client.Client(base_url=address), body=models.EnrolRequest(code=code)
+    )
+    assert (enrolled.device.name, enrolled.event_id) == ("Gate", event.pk)
+    phone = client.AuthenticatedClient(base_url=address, token=enrolled.token, prefix="Device")
+    state = generated.events_door_retrieve.sync(event.pk, client=phone)
+    assert (state.event.title, state.counts.expected, state.counts.checked_in) == (event.title, 1, 0)
+    [ticket] = generated.events_door_tickets_list.sync(event.pk, client=phone, page_size=1000).results
+    assert (ticket.id, ticket.removed, ticket.status) == (attendee.pk, False, "unknown")
+
+    shown = models.CheckInRequest(ticket_code=attendee.ticket_code, scan_id="one")
+    answer = generated.events_check_ins_create.sync(event.pk, client=phone, body=shown)
+    assert (answer.result, answer.checked_in_by, answer.attendee.id) == ("checked_in", "Gate", attendee.pk)
+    scans = [models.ScanRequest(ticket_code=one, scan_id=one) for one in (attendee.ticket_code, "nobody's")]
+    answers = generated.events_check_ins_batch_create.sync(
+        event.pk, client=phone, body=models.BatchRequest(scans=scans)
+    )
+    assert [(one.result, one.code) for one in answers.results] == [
+        ("already_checked_in", None),
+        ("refused", "unknown_ticket"),
+    ]
+    undone = generated.events_check_ins_undo.sync(event.pk, answer.check_in_id, client=phone)
+    assert (undone.result, undone.attendee.status) == ("undone", "unknown")
+    stranger = models.WalkInRequest(first_name="Wanda", email="wanda@example.org")
+    walked = generated.events_walk_ins_create.sync_detailed(event.pk, client=phone, body=stranger)
+    assert (walked.status_code, walked.parsed.attendee.name) == (201, "Wanda")
+    devices.revoke(device_id=gate.pk, actor=None)
+    out = generated.events_door_retrieve.sync_detailed(event.pk, client=phone)
+    assert (out.status_code, [error.code for error in out.parsed.errors]) == (401, ["device_revoked"])

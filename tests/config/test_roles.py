@@ -30,7 +30,18 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from attendance.models import Attendee, Block
+from attendance.models import (
+    AttendanceAudit,
+    AttendanceStatus,
+    Attendee,
+    Block,
+    CheckIn,
+    CheckInAttempt,
+    CheckInPoint,
+    DoorDevice,
+    PointScale,
+)
+from attendance.operations import check_in, devices, marking
 from events.models import (
     Event,
     IdempotencyKey,
@@ -75,6 +86,12 @@ MODELS = {
     "events.userprofile": {"view": "sorv", "add": "s", "change": "s", "delete": "s"},
     "events.integrityresult": {"view": "s", "add": "", "change": "", "delete": ""},
     "attendance.attendee": {"view": "sordv", "add": "", "change": "", "delete": "", "history": "sorv"},
+    "attendance.attendanceaudit": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "attendance.checkin": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "attendance.checkinattempt": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "attendance.checkinpoint": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
+    "attendance.doordevice": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
+    "attendance.pointscale": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
     "requests.joinrequest": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "requests.invitationlink": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "requests.ban": {"view": "sorv", "add": "", "change": "", "delete": "sor"},
@@ -93,16 +110,27 @@ CLOSED = {
 
 ACTS = {
     "events.event": {"publish": "sor", "withdraw": "sor", "duplicate": "sor", "cancel": "sor"},
-    "attendance.attendee": {"hide": "sor", "show": "sor", "plus_ones": "sor", "remove": "sor", "ban": "sor"},
+    "attendance.attendee": {
+        **{f"mark_{status}": "sor" for status in AttendanceStatus.values},
+        "hide": "sor",
+        "show": "sor",
+        "plus_ones": "sor",
+        "remove": "sor",
+        "ban": "sor",
+    },
+    "attendance.doordevice": {"new_code": "sor", "revoke": "sor"},
     "requests.joinrequest": {"approve": "sor", "decline": "sor", "reopen": "sor", "ban": "sor"},
     "requests.invitationlink": {"revoke": "sor"},
 }
 LISTS = {
-    "attendance.attendee": {"export": "sorv"},
+    "attendance.attendee": {"export": "sorv", "import": "sor"},
     "requests.joinrequest": {"export": "sorv"},
     "events.event": {"import": "sor"},
 }
 """Pages of a model beside its list, and who opens them."""
+
+OF_EVENTS = {"attendance.attendee": {"figures": "sorv", "figures_data": "sorv"}}
+"""Pages of a model about one event, and who opens them."""
 
 POST_ONLY = {"events.integrityresult": {"check"}}
 
@@ -128,11 +156,14 @@ PLAIN = {
     "metrics": 200,
     "password/reset/": 200,
     "password/set/": 200,
+    "door/sw.js": 200,
+    "door/<int:event_id>/": 200,
+    "door/<int:event_id>/manifest.webmanifest": 200,
     r"^media/(?P<path>.+)$": 404,
 }
 """Addresses outside admin and API: the same for everybody."""
 
-LOOK_API, ANY_API = "sorvW", "sordvMW"
+LOOK_API, ANY_API, DOOR_API = "sorvW", "sordvMW", "sordM"
 API = {
     "events/": {"get": {200: EVERYBODY}},
     "events/<int:event_id>/": {"get": {200: ANY_API + "a"}},
@@ -141,6 +172,13 @@ API = {
     "events/<int:event_id>/attendees/me/ticket.svg": {"get": {200: "a"}},
     "events/<int:event_id>/attendees/me/ticket.png": {"get": {200: "a"}},
     "events/<int:event_id>/attendees/<uuid:attendee_id>/block/": {"put": {204: "a"}, "delete": {204: "a"}},
+    "events/<int:event_id>/attendees/<uuid:attendee_id>/attendance/": {"patch": {200: "sor"}},
+    "events/<int:event_id>/door/": {"get": {200: DOOR_API}},
+    "events/<int:event_id>/door/tickets/": {"get": {200: DOOR_API}},
+    "events/<int:event_id>/check-ins/": {"post": {200: DOOR_API}},
+    "events/<int:event_id>/check-ins/batch/": {"post": {200: DOOR_API}},
+    "events/<int:event_id>/check-ins/<int:check_in_id>/undo/": {"post": {200: "sor", 409: "dM"}},
+    "events/<int:event_id>/walk-ins/": {"post": {201: DOOR_API}},
     "events/<int:event_id>/join-requests/": {"post": {201: ANY_API, 200: "a"}},
     "join-requests/": {"get": {200: EVERYBODY}},
     "join-requests/<uuid:request_id>/": {"get": {200: LOOK_API}, "patch": {200: "sor", 403: "vW"}},
@@ -150,6 +188,7 @@ API = {
     "me/": {"get": {200: EVERYBODY}, "patch": {200: EVERYBODY}, "delete": {409: "o", 204: EVERYBODY}},
     "me/photo/": {"put": {415: EVERYBODY}, "delete": {204: EVERYBODY}},
     "me/export/": {"get": {200: EVERYBODY}},
+    "me/points/": {"get": {200: EVERYBODY}},
 }
 """Route → verb → status → who gets it, for rows of A's private event. Others get 404, nobody 401."""
 
@@ -162,6 +201,7 @@ PUBLIC_API = {
     "auth/verify-email/resend/": {"post": 204},
     "auth/password-reset/": {"post": 204},
     "auth/password-reset/confirm/": {"post": 400},
+    "door/devices/": {"post": 404},
     "schema/": {"get": 200},
     "docs/": {"get": 200},
 }
@@ -172,7 +212,10 @@ BODIES = {
     ("events/<int:event_id>/attendees/me/", "patch"): {"goals": "mine"},
     ("events/<int:event_id>/invitation-links/", "post"): {"label": "New"},
     ("invitations/accept/", "post"): {"token": f"{uuid.uuid4().hex}:made-up"},
+    ("events/<int:event_id>/attendees/<uuid:attendee_id>/attendance/", "patch"): {"status": "late"},
+    ("events/<int:event_id>/walk-ins/", "post"): {"first_name": "Wanda", "email": "wanda@example.net"},
     ("me/", "patch"): {"first_name": "Me"},
+    ("door/devices/", "post"): {"code": "made-up"},
     ("auth/token/", "post"): {"email": "nobody@example.net", "password": "wrong"},
     ("auth/refresh/", "post"): {"refresh": "made-up"},
     ("auth/logout/", "post"): {"refresh": "made-up"},
@@ -194,6 +237,8 @@ EVENT = {"eventtitle", "eventslug", "eventdescription", "eventvenue", "orgname",
 ROOM = {"first", "last", "photo", "goals", "lookingfor", "website"}
 """What attendees see of each other."""
 DOOR = EVENT | {f"{who}{what}" for who in ("", "own", "shy") for what in ("first", "last", "photo")}
+DOOR_PAGE = DOOR | {"point", "scanner", "memberorganizerfirst", "memberorganizerlast"}
+"""What a scanner reads: who checked somebody in, too."""
 
 
 def given_away(response) -> set[str]:
@@ -328,6 +373,34 @@ def organization(mark, visitor):
         created_at=timezone.now(),
         body=f"{mark}key".encode(),
     )
+    point = CheckInPoint.objects.create(event=event, name=f"{mark}point", kind="session", session=session)
+    gate = DoorDevice.objects.create(event=event, name=f"{mark}scanner", may_add_walk_ins=True)
+    gate.points.add(point)
+    gate, gate_token = devices.enrol(code=devices.new_code(device_id=gate.pk, actor=None).row.enrolment_code)
+    waiting = DoorDevice.objects.create(
+        event=event,
+        name=f"{mark}scanner waiting",
+        enrolment_code=f"{mark}enrolment",
+        token_hash=f"{mark}tokenhash",
+        created_by=staff["organizer"],
+    )
+    marking.mark(
+        attendee_id=attendees["own"].pk,
+        status=AttendanceStatus.EXCUSED,
+        actor=staff["organizer"],
+        notes=f"{mark}attendancenote",
+    )
+    for scanner in (
+        check_in.Scanner(event=event, name="", person=staff["organizer"]),
+        check_in.Scanner(event=event, name="", device=gate, point=point),
+    ):
+        scans = [
+            check_in.Scan(attendee_id=attendees["shy"].pk, scan_id=f"{mark}scan {scanner.point}"),
+            check_in.Scan(ticket_code="nobody's", scan_id=f"{mark}scan refused {scanner.point}"),
+        ]
+        check_in.check_in(scanner=scanner, scans=scans)
+    CheckInAttempt.objects.filter(event=event).update(code_hash=f"{mark}codehash")
+    scale = PointScale.objects.create(organization=org)
     device = TOTPDevice.objects.create(
         user=people["met"], name=f"{mark}device", key="6b61706572667563687364657669636531323334"
     )
@@ -346,6 +419,12 @@ def organization(mark, visitor):
         "events.session": [session],
         "events.userprofile": [*(one for name, one in people.items() if name != "visitor"), *staff.values()],
         "attendance.attendee": [*attendees.values(), Attendee.objects.get(event=opened)],
+        "attendance.attendanceaudit": list(AttendanceAudit.objects.filter(event=event)),
+        "attendance.checkin": list(CheckIn.objects.filter(event=event)),
+        "attendance.checkinattempt": list(CheckInAttempt.objects.filter(event=event)),
+        "attendance.checkinpoint": [point],
+        "attendance.doordevice": [waiting, gate],
+        "attendance.pointscale": [scale],
         "requests.joinrequest": [*requests.values(), elsewhere],
         "requests.invitationlink": [link],
         "requests.ban": list(Ban.objects.filter(event=event)),
@@ -367,6 +446,9 @@ def organization(mark, visitor):
         room=room,
         session=session,
         link=link,
+        point=point,
+        gate_token=gate_token,
+        check_in=CheckIn.objects.get(event=event, point=None),
         people=people,
         requests=requests,
         attendees=attendees,
@@ -526,7 +608,7 @@ def test_every_admin_route_has_an_expectation():
         if label in CLOSED:
             expected |= {name for name in admin_names() if name.startswith(f"{prefix}_")}
             continue
-        kinds = {*KINDS[:5], "act", *LISTS.get(label, ()), *POST_ONLY.get(label, ())}
+        kinds = {*KINDS[:5], "act", *LISTS.get(label, ()), *OF_EVENTS.get(label, ()), *POST_ONLY.get(label, ())}
         if hasattr(model, "history"):
             kinds.add("simple_history")
         expected |= {f"{prefix}_{kind}" for kind in kinds}
@@ -552,6 +634,7 @@ def test_every_text_of_the_organisation_is_marked(world):
         "events.userprofile.password",  # a hash; test_lookups_answer_no_questions guards it
         "events.userprofile.phone",  # digits; looked for as they are
         "events.event.timezone",
+        "attendance.attendanceaudit.db_user",  # of the machine
         "events.integrityresult.name",  # of no organisation
         "events.integrityresult.level",
         "events.integrityresult.figures",
@@ -688,6 +771,7 @@ def test_pages_of_the_site(world, letter):
         assert_shows_only(response, marks if marks is None else marks | own, (letter, page))
     for pattern, status in PLAIN.items():
         page = "/media/photos/none.jpg" if "media" in pattern else f"/{pattern}"
+        page = page.replace("<int:event_id>", str(world.a.event.pk))
         response = client.get(page)
         assert response.status_code == status, page
         assert_shows_only(response, set(), page)
@@ -953,7 +1037,14 @@ def test_those_who_may_do(world, letter):
                 response = client.post(reverse(f"admin:{label.replace('.', '_')}_changelist"), data)
                 assert response.status_code == 302, (label, act)
                 assert snapshot() != before, (label, act)
-    for label in ("events.event", "events.room", "events.session", "events.speaker"):
+    for label in (
+        "events.event",
+        "events.room",
+        "events.session",
+        "events.speaker",
+        "attendance.checkinpoint",
+        "attendance.doordevice",
+    ):
         row = world.a.rows[label][0]
         before = snapshot()
         with Undone():
@@ -977,6 +1068,8 @@ def test_forms_take_no_rows_of_others(world, letter):
         "organization": a.organization.pk,
         "room": a.room.pk,
         "speakers": a.rows["events.speaker"][0].pk,
+        "session": a.session.pk,
+        "points": a.point.pk,
         "user_profile": a.people["met"].pk,
         "email": a.people["met"].email,
     }
@@ -989,6 +1082,9 @@ def test_forms_take_no_rows_of_others(world, letter):
         "events.session",
         "events.membership",
         "requests.invitationlink",
+        "attendance.checkinpoint",
+        "attendance.doordevice",
+        "attendance.pointscale",
     ):
         if (
             letter.lower() not in MODELS[label]["add"]
@@ -1083,10 +1179,17 @@ def call(client, world, route, verb, body=None):
         "<uuid:attendee_id>": world.a.attendees["met"].pk,
         "<uuid:request_id>": world.a.requests["pending"].pk,
         "<uuid:link_id>": world.a.link.pk,
+        "<int:check_in_id>": world.a.check_in.pk,
     }.items():
         path = path.replace(name, str(value))
+    if "check-ins" in route and body is None:
+        scan = {"ticket_code": world.a.attendees["met"].ticket_code}
+        body = {"scans": [scan]} if "batch" in route else scan
     body = BODIES.get((route, verb), {}) if body is None else body
     return getattr(client, verb)(path, **({} if verb == "get" else {"data": body, "content_type": "application/json"}))
+
+
+AT_DOOR = re.compile(r"check-ins/|door/|walk-ins/")
 
 
 def api_marks(letter, route) -> set[str] | None:
@@ -1094,11 +1197,17 @@ def api_marks(letter, route) -> set[str] | None:
     if letter in "sorvW":
         return None
     public = {"orgname", "orgslug"}
+    if letter in "dM" and AT_DOOR.search(route):
+        return public | DOOR_PAGE | ({"memberdoorfirst", "memberdoorlast"} if letter == "d" else set())
     if letter in "dM":
         return public | EVENT | {f"memberdoor{what}" for what in ("first", "last", "email", "photo")} | {"ownerid"}
     if letter == "a":
         own = {"ownfirst", "ownlast", "ownemail", "ownphoto", "owngoals", "ownlookingfor", "owncontact", "ownwebsite"}
-        kept = {"ownmatch", "ownticket", "ownerid", "comment", "note"} if route == "me/export/" else {"ownerid"}
+        kept = (
+            {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote"}
+            if route == "me/export/"
+            else {"ownerid"}
+        )
         mine = {"comment", "note"} if route.startswith("join-requests/") or route.endswith("join-requests/") else set()
         return public | EVENT | ROOM | own | kept | {"ownmatch"} | mine
     return public
@@ -1125,6 +1234,41 @@ def test_api(world, letter):
         members = call(client, world, "events/<int:event_id>/attendees/", "get").json()["results"]
         seen = {str(world.a.attendees[name].pk) for name in ("own", "met", "nameless", "visitor")}
         assert {row["id"] for row in members} == seen
+
+
+@pytest.mark.parametrize("whose", "AB")
+def test_api_for_devices(world, whose):
+    """At the door of their event they are what door staff are; everywhere else they are nobody."""
+    client = Client(headers={"Authorization": f"Device {(world.a if whose == 'A' else world.b).gate_token}"})
+    for route, verbs in API.items():
+        for verb in verbs:
+            with Undone():
+                response = call(client, world, route, verb)
+                where = (verb, route, response.content)
+                at_door = AT_DOOR.search(route)
+                own = {"events/<int:event_id>/check-ins/<int:check_in_id>/undo/": 409}.get(route, 200)
+                if "walk-ins" in route:
+                    own = 201
+                assert response.status_code == ((own if whose == "A" else 404) if at_door else 401), where
+                found = given_away(response)
+                assert found <= (DOOR_PAGE - {"orgname", "orgslug"} if at_door and whose == "A" else set()), where
+    for point in (world.a.point, world.b.point):
+        own = (world.a if whose == "A" else world.b).event
+        response = client.get(f"/api/v1/events/{own.pk}/door/", {"point": point.pk})
+        assert response.status_code == (200 if point.event == own else 404)
+
+
+@pytest.mark.parametrize("letter", EVERYBODY)
+def test_figures(world, letter):
+    client = signed_in(world.people[letter])
+    for label, pages in OF_EVENTS.items():
+        for kind, roles in pages.items():
+            page = reverse(f"admin:{label.replace('.', '_')}_{kind}", args=[world.a.event.pk])
+            response = client.get(page)
+            expected = 200 if IN_A.get(letter, letter) in roles else 302 if letter in GUESTS else 404
+            assert response.status_code == expected, (letter, page)
+            assert_shows_only(response, allowed(letter) if letter not in GUESTS else set(), (letter, page))
+            assert client.post(page).status_code in (302, 403, 404, 405), (letter, page)
 
 
 @pytest.mark.parametrize("letter", "ORDVxdM")
@@ -1246,6 +1390,8 @@ def test_whoever_is_gone_gets_and_does_nothing_by_a_token_that_is_still_valid(wo
         where = (verb, route, body, response.content)
         if route in ("events/", "join-requests/") and verb == "get":
             assert response.status_code == 200 and response.json()["results"] == [], where
+        elif route == "me/points/":
+            assert response.status_code == 200 and response.json() == {"points": 0, "organizations": []}, where
         else:
             assert response.status_code in (401, 404) or (route, verb) == ("me/photo/", "put"), where
         assert given_away(response) == set(), where

@@ -80,6 +80,10 @@ class MinutesField(forms.Field):
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
 
 
+def minutes(duration) -> str:
+    return "–" if duration is None else _("{} minutes").format(duration // timedelta(minutes=1))
+
+
 class EventForm(forms.ModelForm):
     timezone = forms.ChoiceField(
         label=_("Time zone"),
@@ -118,7 +122,7 @@ class EventAdmin(HistoryAdmin):
     search_fields = ["title", "slug", "venue"]
     list_select_related = ["organization"]
     prepopulated_fields = {"slug": ["title"]}
-    readonly_fields = ["status"]
+    readonly_fields = ["status", "lateness", "grace"]
     fieldsets = [
         (None, {"fields": ["title", "slug", "organization", "status", "description", "venue"]}),
         (_("When"), {"fields": ["timezone", "starts_at", "ends_at"]}),
@@ -186,6 +190,22 @@ class EventAdmin(HistoryAdmin):
         """Somebody who works for one organisation needn't choose it."""
         own = list(Organization.objects.of_staff(request.user, Role.MANAGE)[:2])
         return super().get_changeform_initial_data(request) | ({"organization": own[0].pk} if len(own) == 1 else {})
+
+    def get_fieldsets(self, request, obj=None):
+        """Who only looks reads durations as minutes too; forms have a field of their own for that."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.has_change_permission(request, obj) and not self.shows_history:
+            return fieldsets
+        *others, (title, door) = fieldsets
+        return [*others, (title, door | {"fields": [("lateness", "door_adds_walk_ins"), ("auto_absence", "grace")]})]
+
+    @display(description=Event._meta.get_field("late_after").verbose_name)
+    def lateness(self, event):
+        return minutes(event.late_after)
+
+    @display(description=Event._meta.get_field("auto_absence_grace").verbose_name)
+    def grace(self, event):
+        return minutes(event.auto_absence_grace)
 
     def zone_of(self, request, row):
         chosen = request.POST.get("timezone")

@@ -3,7 +3,7 @@
 // stands in a table too.
 
 const COLOURS = { present: "#15803d", late: "#d97706", excused: "#2563eb", absent: "#dc2626", unknown: "#94a3b8" };
-const LINE = "#0f766e";
+const LINE = "#7c3aed";
 
 const page = document.querySelector(".turnout-figures");
 
@@ -56,7 +56,6 @@ const PICTURES = {
           backgroundColor: LINE,
           borderWidth: 2,
           pointRadius: arrivals.length > 1 ? 0 : 3,
-          stepped: false,
         },
         ...["present", "late"].map((status) => ({
           label: labels[status],
@@ -94,7 +93,7 @@ const PICTURES = {
       options: {
         scales: {
           x: { grid: { display: false } },
-          y: { beginAtZero: true, suggestedMax: 10, max: 100, ticks: { callback: (value) => `${value} %` } },
+          y: { beginAtZero: true, suggestedMax: 20, ticks: { callback: (value) => `${value} %` } },
         },
       },
     };

@@ -474,6 +474,16 @@ def test_seconds_that_came_by_another_way_stay_when_something_else_is_saved(desk
     assert (event.title, event.late_after) == ("Another title", timedelta(seconds=90))
 
 
+def test_who_only_looks_reads_minutes_too(as_role, desk, event):
+    save_event(desk, event, late_after="15")
+    for address in (
+        page_of(event),
+        reverse("admin:events_event_simple_history", args=(event.pk, event.history.first().pk)),
+    ):
+        text = text_of(as_role("viewer"), address)
+        assert "15 minutes" in text and "30 minutes" in text and "0:15:00" not in text
+
+
 @pytest.mark.parametrize("minutes", ["-1", "43201", "1.5", "soon", "9" * 30])
 def test_minutes_that_make_no_sense_are_refused_in_words(desk, event, minutes):
     response = save_event(desk, event, late_after=minutes)

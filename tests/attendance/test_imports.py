@@ -195,9 +195,11 @@ def test_national_numbers_are_of_the_configured_region(guest, run, settings):
 
 
 def test_a_rounded_number_is_nobody(guest, run):
-    guest("bo", phone="+14155552639")  # what its digits and its E would dial
-    report = run("Phone,Attended\n4.1555526E+9,yes\n")
-    assert left(report) == {"unreadable": [(2, "“4.1555526E+9” is no phone number.")]}
+    guest("bo", phone="+14155552679")  # what its digits would dial
+    report = run("Phone,Attended\n4.15555267E9,yes\n4.16E+09,yes\n")
+    assert left(report) == {
+        "unreadable": [(2, "“4.15555267E9” is no phone number."), (3, "“4.16E+09” is no phone number.")]
+    }
 
 
 def test_a_name_alone_is_nobody(guest, run):

@@ -88,8 +88,6 @@ WORDS = {
         申込済; 申込済み; 登録済; 登録済み; キャンセル; 未定; 不明
     """,
 }
-LONGEST = 60
-"""Characters of a cell that may be such a word."""
 SIGNS = {
     **dict.fromkeys("✓✔☑✅○◯〇", CAME),
     **dict.fromkeys("✗✘×❌☒☐", NO),
@@ -112,8 +110,6 @@ MEANINGS = _meanings()
 
 def meaning_of(cell: str) -> str | None:
     """A status, CAME, NO or NOTHING; None for a word unheard of."""
-    if len(cell) > LONGEST:
-        return None
     if folded := fold(cell):
         return MEANINGS.get(folded)
     signs = {SIGNS.get(char) for char in cell if char not in " \ufe0f"}

@@ -195,8 +195,7 @@ class _Door:
         login = self.demo.login(self.event, "attendee")
         self.walk_ins = [one for one in everybody if one.source == Attendee.Source.WALK_IN]
         expected = [one for one in everybody if one.source != Attendee.Source.WALK_IN]
-        # Whoever tries the demo finds their own ticket left to scan.
-        people = [one for one in expected if one.user_profile_id != login.pk or not self.goes_on]
+        people = [one for one in expected if one.user_profile_id != login.pk]
         self.again = next((one for one in people if not one.join_request_id), None)
         people = [one for one in people if one is not self.again]
         self.dice.shuffle(people)
@@ -207,6 +206,8 @@ class _Door:
         )
         self.away = [*away, *([self.again] if self.again else [])]
         self.present = list(rest)
+        if not self.goes_on:  # where it does, whoever tries the demo finds their own ticket left to scan
+            self.present += [one for one in expected if one.user_profile_id == login.pk]
 
     def play(self) -> Event:
         if self.event.status == Event.Status.COMPLETED:  # of a demo from before there was attendance

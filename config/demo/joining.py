@@ -62,7 +62,13 @@ CASTS = {
     "other:unlisted": Cast(approved=7, pending=2),
     "other:private": Cast(approved=3, invited=2),
 }
-ATTENDEE_IS = {"now": Status.APPROVED, "next": Status.APPROVED, "later": Status.PENDING, "unlisted": Status.PENDING}
+ATTENDEE_IS = {
+    "over": Status.APPROVED,
+    "now": Status.APPROVED,
+    "next": Status.APPROVED,
+    "later": Status.PENDING,
+    "unlisted": Status.PENDING,
+}
 """What attendee@… is to the events of their organisation, by the last part of the key."""
 
 

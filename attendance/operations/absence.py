@@ -94,8 +94,9 @@ MARK = """
     WITH due AS (
         {due} FOR SHARE OF events
     ), batch AS (
-        SELECT attendee.id FROM event_attendees AS attendee JOIN due ON due.id = attendee.event_id
-        WHERE attendee.status = 'active' AND attendee.attendance_status = 'unknown'
+        SELECT attendee.id FROM event_attendees AS attendee
+        WHERE attendee.event_id = %s AND attendee.status = 'active' AND attendee.attendance_status = 'unknown'
+            AND EXISTS (SELECT FROM due)
         ORDER BY attendee.id LIMIT %s FOR NO KEY UPDATE OF attendee SKIP LOCKED
     )
     UPDATE event_attendees AS attendee SET
@@ -106,8 +107,9 @@ MARK = """
         attendance_device_id = NULL,
         attendance_notes = NULL,
         attendance_updated_at = clock_timestamp()
-    FROM batch WHERE attendee.id = batch.id
+    WHERE attendee.id = ANY (ARRAY(SELECT id FROM batch))
 """
+"""By the index of the event's room, and by primary key, however many attendees other events have."""
 
 
 @operation
@@ -119,7 +121,7 @@ def mark_batch(*, event_id, size: int = BATCH) -> int:
     """
     over, params = due().filter(pk=event_id, marks=True).order_by().values("id").query.sql_with_params()
     with connection.cursor() as cursor:
-        cursor.execute(MARK.format(due=over), (*params, size))
+        cursor.execute(MARK.format(due=over), (*params, event_id, size))
         return cursor.rowcount
 
 

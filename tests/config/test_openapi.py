@@ -363,7 +363,7 @@ def test_generated_client_takes_a_person_from_the_list_into_the_room(serve, gene
     (listed,) = generated.events_list.sync(client=me).results
     assert (listed.id, listed.status, listed.my_request_status) == (event.pk, models.EventStatus.PUBLISHED, None)
 
-    wish = models.NewJoinRequest(plus_ones=1, comments="Hello")
+    wish = models.NewJoinRequestRequest(plus_ones=1, comments="Hello")
     asked = generated.events_join_requests_create.sync_detailed(event.pk, client=me, body=wish)
     assert (asked.status_code, asked.parsed.status) == (201, models.JoinRequestStatus.PENDING)
     seen = generated.join_requests_retrieve.sync(asked.parsed.id, client=me)

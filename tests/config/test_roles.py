@@ -842,7 +842,9 @@ def test_lists_answer_no_questions_about_others(world, letter):
         for question in questions(world, model_admin, label):
             response = client.get(reverse(f"admin:{label.replace('.', '_')}_changelist"), question)
             where = (letter, label, question)
-            assert response.status_code in (200, 302), where
+            # The door has fewer filters, and no others are answered.
+            refused = label == "attendance.attendee" and me == "d" and any("source" in name for name in question)
+            assert response.status_code in ((400,) if refused else (200, 302)), where
             assert_shows_only(response, allowed(letter), where)
             if response.status_code == 200 and own is not None and set(question) & {"q", "id__in"}:
                 assert len(response.context["cl"].result_list) == 0, where
@@ -994,6 +996,8 @@ def form_of(world, row) -> dict:
         value = getattr(row, field.attname)
         if isinstance(field, models.DateTimeField) and value:
             data |= {f"{field.name}_0": str(value.date()), f"{field.name}_1": value.strftime("%H:%M:%S")}
+        elif isinstance(field, models.DurationField) and value is not None:
+            data[field.name] = str(int(value.total_seconds() // 60))
         elif isinstance(field, (models.CharField, models.TextField)) and not field.choices and value:
             data[field.name] = (
                 f"{value}x" if field.name not in ("timezone", "photo_url", "url", "phone", "email") else value
@@ -1094,7 +1098,8 @@ def test_forms_take_no_rows_of_others(world, letter):
         ):
             continue
         page = reverse(f"admin:{label.replace('.', '_')}_add")
-        unknown = dict.fromkeys(foreign, 99999999) | {"email": foreign["email"], "user_profile": uuid.uuid4()}
+        unknown = {name: uuid.uuid4() if isinstance(key, uuid.UUID) else 99999999 for name, key in foreign.items()}
+        unknown["email"] = foreign["email"]
         answers = []
         for keys in (foreign, unknown):
             response = client.post(page, {**named, **settings, **when, **keys})

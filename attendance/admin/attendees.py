@@ -258,6 +258,9 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
             self.list_display if self._sees_all(request) else ["door_who", "event", "state", "attendance", "plus_ones"]
         )
 
+    def get_list_filter(self, request):
+        return self.list_filter if self._sees_all(request) else self.list_filter[:3]
+
     def get_fieldsets(self, request, obj=None):
         if self._sees_all(request):
             return super().get_fieldsets(request, obj)

@@ -232,6 +232,7 @@ def test_the_door_reads_the_status_and_nothing_of_the_record(as_role, event, org
         assert "Jane Doe" in text and "Excused" in text
         for hidden in ("Called in ill", one.user_profile.email, str(organizer), "from the record"):
             assert hidden not in text, hidden
+    assert client.get(f"{LIST}?source__exact=invitation").status_code == 400
 
 
 # -- Ledgers ---------------------------------------------------------------------------------------------

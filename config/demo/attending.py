@@ -447,7 +447,7 @@ class _Door:
         marked = Attendee.objects.filter(event=self.event).exclude(attendance_updated_at=None)
         # An undo goes by the clock, which has run on.
         marked.update(attendance_marked_at=Least(F("attendance_marked_at") + back, Value(self.edge)))
-        rows = list(marked.filter(pk__in=self.moments))
+        rows = list(marked.filter(pk__in=self.moments).exclude(attendance_source=Source.AUTO_ABSENCE))
         for row in rows:
             row.attendance_marked_at = self.moments[row.pk]
         Attendee.objects.bulk_update(rows, ["attendance_marked_at"])

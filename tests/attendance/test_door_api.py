@@ -556,7 +556,7 @@ def test_an_attendee_is_marked_at_their_own_event(event, organizing):
 
 
 def test_notes_of_a_mark(event, organizing):
-    """Not given: they stay with an unchanged status; null or empty: they go."""
+    """Not given: they stay; null or empty: they go."""
     attendee = AttendeeFactory(event=event)
     for body, expected in (
         ({"status": "present", "notes": "By bike"}, "By bike"),
@@ -566,13 +566,14 @@ def test_notes_of_a_mark(event, organizing):
         ({"status": "present", "notes": "By foot"}, "By foot"),
         ({"status": "present", "notes": ""}, None),
         ({"status": "excused", "notes": "Ill"}, "Ill"),
-        ({"status": "late"}, None),
+        ({"status": "late"}, "Ill"),
+        ({"status": "unknown", "notes": ""}, None),
     ):
         assert said(attendance(organizing, attendee, **body))["notes"] == expected, body
-    assert audit() == [("unknown", "present", "api"), ("present", "excused", "api"), ("excused", "late", "api")]
+    assert [step[1] for step in audit()] == ["present", "excused", "late", "unknown"]
     for wrong in ({"status": "here"}, {}, {"status": None}, {"status": "late", "notes": "x" * 2001}, {"status": []}):
         assert attendance(organizing, attendee, **wrong).status_code == 400, wrong
-    assert status_of(attendee) == "late"
+    assert status_of(attendee) == "unknown"
 
 
 # -- One's own points ------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ APPEND_ONLY = "attendance_audit_append_only"
 def claimed_or_sql() -> list[Trigger]:
     """Raw SQL that sets a status only is marked so: by nobody, source ``sql``, at this moment.
 
-    An attendee's id never changes: a statement that did both would get past the audit.
+    An attendee's id never changes: a statement that did both would get past the audit. Nor do they
+    become an erased person's, whose notes may be taken from the audit.
     """
     unclaimed = """
         NEW.attendance_source := 'sql';
@@ -39,11 +40,14 @@ def claimed_or_sql() -> list[Trigger]:
             when=pgtrigger.Before,
             operation=pgtrigger.Update,
             condition=pgtrigger.Condition(
-                "NEW.attendance_status IS DISTINCT FROM OLD.attendance_status OR NEW.id <> OLD.id"
+                "NEW.attendance_status IS DISTINCT FROM OLD.attendance_status"
+                " OR NEW.id <> OLD.id OR NEW.user_profile_id <> OLD.user_profile_id"
             ),
             func=f"""
-                IF NEW.id <> OLD.id THEN
-                    {violation(SAME_ATTENDEE, "an attendee keeps its id")}
+                IF NEW.id <> OLD.id OR NEW.user_profile_id <> OLD.user_profile_id AND EXISTS (
+                    SELECT FROM user_profiles WHERE id = NEW.user_profile_id AND erased_at IS NOT NULL
+                ) THEN
+                    {violation(SAME_ATTENDEE, "an attendee keeps its id, and does not become an erased person")}
                 END IF;
                 IF NEW.attendance_updated_at IS NOT DISTINCT FROM OLD.attendance_updated_at THEN
                     {unclaimed}

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         ),
         AddConstraintNotValid(
             model_name='attendee',
-            constraint=models.CheckConstraint(condition=models.Q(('attendance_source__in', ['scan', 'admin', 'api', 'undo', 'approval', 'auto_absence', 'import', 'backfill', 'sql']), models.Q(('attendance_source', None), ('attendance_status', 'unknown')), _connector='OR'), name='attendance_attendee_attendance_source_known'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('attendance_source__in', ['scan', 'admin', 'api', 'undo', 'approval', 'auto_absence', 'import', 'backfill', 'sql']), ('attendance_source__isnull', False)), models.Q(('attendance_source', None), ('attendance_status', 'unknown')), _connector='OR'), name='attendance_attendee_attendance_source_known'),
         ),
         ValidateConstraint(model_name='attendee', name='attendance_attendee_attendance_known'),
         ValidateConstraint(model_name='attendee', name='attendance_attendee_attendance_source_known'),

@@ -105,7 +105,6 @@ MARK = """
         attendance_marked_at = clock_timestamp(),
         attendance_marked_by_id = NULL,
         attendance_device_id = NULL,
-        attendance_notes = NULL,
         attendance_updated_at = clock_timestamp()
     WHERE attendee.id = ANY (ARRAY(SELECT id FROM batch))
 """

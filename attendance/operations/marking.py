@@ -18,8 +18,7 @@ class NotAttending(DomainError):
 def mark(*, attendee_id, status: AttendanceStatus, actor, notes: str | None = None, source=AttendanceSource.ADMIN):
     """Any status may be set by hand, back to unknown too; the same one again changes nothing.
 
-    Without ``notes`` an older note goes with the status it was about: the audit has it. Raises
-    NotAttending.
+    Without ``notes`` an older note stays, "" takes it away. Raises NotAttending.
     """
     attendee = lock(Attendee.objects, pk=attendee_id)
     if not attendee.is_active:
@@ -33,7 +32,7 @@ def mark(*, attendee_id, status: AttendanceStatus, actor, notes: str | None = No
         at=timezone.now(),
         source=source,
         by_id=actor and actor.pk,
-        notes=notes or None,
+        notes=notes,
     )
     record.write([mark])
     if attendee.is_here and status not in AttendanceStatus.HERE:

@@ -33,7 +33,8 @@ class Mark:
     """One change: what somebody becomes, when that happened, and who answers for it.
 
     ``version`` is the attendee's ``attendance_updated_at`` as it was when this was decided.
-    ``by_id`` and ``device_id`` both None: the system did it. ``notes`` replaces the note there was.
+    ``by_id`` and ``device_id`` both None: the system did it. Without ``notes`` the note stays that there
+    was, as nothing else may have it on record; "" takes it away.
     """
 
     attendee_id: UUID
@@ -62,7 +63,7 @@ WRITE = """
         attendance_source = wanted.source,
         attendance_marked_by_id = wanted.by_id,
         attendance_device_id = wanted.device_id,
-        attendance_notes = wanted.notes,
+        attendance_notes = nullif(coalesce(wanted.notes, attendee.attendance_notes), ''),
         attendance_updated_at = clock_timestamp()
     FROM wanted JOIN locked ON locked.id = wanted.id
     WHERE attendee.id = wanted.id

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from functools import cached_property
 
+import pgtrigger
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
 from simple_history.models import HistoricalRecords
 
-from config.database import known, touched, uuid7
+from config.database import Trigger, known, touched, uuid7, violation
 
 
 def validate_phone(value: str) -> None:
@@ -204,7 +205,16 @@ class UserProfile(AbstractBaseUser):
             ),
         ]
         indexes = [models.Index("phone", condition=~models.Q(phone=""), name="user_profiles_phone")]
-        triggers = [touched()]
+        triggers = [
+            touched(),
+            Trigger(
+                name="erased_for_good",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition("OLD.erased_at IS NOT NULL AND NEW.erased_at IS NULL"),
+                func=violation("events_userprofile_erased_for_good", "an erased person stays erased"),
+            ),
+        ]
 
     def __str__(self):
         return self.get_full_name() or self.email or (str(_("(erased)")) if self.erased_at else self.owner_id)

@@ -45,14 +45,16 @@ def test_any_status_to_any_other(attendee, organizer, before, after):
         assert (attendee.attendance_marked_by, attendee.attendance_source) == (organizer, "admin")
 
 
-def test_a_note_is_the_change_s_and_goes_with_it(attendee, organizer):
+def test_a_note_stays_until_another_replaces_it_or_it_is_taken_away(attendee, organizer):
     mark(attendee, "excused", organizer, notes="Ill")
     assert attendee.attendance_notes == "Ill"
     mark(attendee, "absent", organizer)
+    assert attendee.attendance_notes == "Ill"
+    mark(attendee, "late", organizer, notes="Better")
+    assert attendee.attendance_notes == "Better"
+    mark(attendee, "present", organizer, notes="")
     assert attendee.attendance_notes is None
-    mark(attendee, "late", organizer, notes="")
-    assert attendee.attendance_notes is None
-    assert [row[-1] for row in trail()] == ["Ill", None, None]
+    assert [row[-1] for row in trail()] == ["Ill", "Ill", "Better", None]
 
 
 def test_a_note_alone_changes_the_note_only(attendee, organizer):

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from attendance.models import AttendanceAudit, Attendee, Block, DoorDevice
 from config.database import uuid7
+from events.models import UserProfile
 from tests.config.postgres import SUFFIX, url
 from tests.factories import AttendeeFactory, EventFactory, UserProfileFactory, crowd
 
@@ -659,3 +660,17 @@ def test_attendance_takes_no_lock_on_its_event(event):
             connection.check_constraints()
     assert run("SELECT updated_at, xmin::text FROM events") == stamp
     assert trail() == [BY_SQL]
+
+
+def test_an_erased_person_stays_erased_and_gets_nobody_elses_record(event):
+    """Or else notes could be taken from the audit by somebody who may write both tables."""
+    erased = UserProfileFactory(erased_at=timezone.now(), is_active=False)
+    attendee = AttendeeFactory(event=event)
+    refused(
+        "events_userprofile_erased_for_good",
+        lambda: UserProfile.objects.filter(pk=erased.pk).update(erased_at=None),
+    )
+    refused(
+        "attendance_attendee_stays_itself",
+        lambda: Attendee.objects.filter(pk=attendee.pk).update(user_profile=erased, owner_id=erased.owner_id),
+    )

@@ -22,9 +22,7 @@ def admission(person, plus_ones=0):
 
 
 def let_in(event, *admissions, actor=None, reason=None):
-    return room.let_in(
-        event=event, admissions=admissions, source=Attendee.Source.IMPORT, actor=actor, reason=reason
-    )
+    return room.let_in(event=event, admissions=admissions, source=Attendee.Source.IMPORT, actor=actor, reason=reason)
 
 
 def history(row):

@@ -195,6 +195,7 @@ UNMAPPED = {
     "events_session_status_known": "no door takes a status",
     "events_speaker_external_id_unique": "the import holds the event's lock; no form has the field",
     "events_userprofile_erased_is_inactive": "only erasing writes erased_at, and is_active with it",
+    "events_userprofile_erased_for_good": "nothing of ours takes an erasure back; an operator's SQL reads the name",
     "events_userprofile_id_owner_unique": "the target of composite foreign keys; the id alone is unique",
     "requests_ban_once": "banning is get_or_create: the second finds the first",
     "requests_joinrequest_identity": "the target of a composite foreign key; the id alone is unique",

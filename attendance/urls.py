@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .api import door, marking, room
+from .api import devices, door, marking, room
 
 urlpatterns = [
     path("events/<int:event_id>/attendees/", room.Room.as_view(), name="room"),
@@ -17,8 +17,8 @@ urlpatterns = [
     path("events/<int:event_id>/check-ins/batch/", door.CheckInBatch.as_view(), name="check-in-batch"),
     path("events/<int:event_id>/check-ins/<int:check_in_id>/undo/", door.UndoView.as_view(), name="check-in-undo"),
     path("events/<int:event_id>/walk-ins/", door.WalkIns.as_view(), name="walk-ins"),
-    path("events/<int:event_id>/door/", door.Door.as_view(), name="door"),
-    path("events/<int:event_id>/door/tickets/", door.Tickets.as_view(), name="door-tickets"),
-    path("door/devices/", door.EnrolDevice.as_view(), name="door-devices"),
+    path("events/<int:event_id>/door/", devices.Door.as_view(), name="door"),
+    path("events/<int:event_id>/door/tickets/", devices.Tickets.as_view(), name="door-tickets"),
+    path("door/devices/", devices.EnrolDevice.as_view(), name="door-devices"),
     path("me/points/", marking.MyPoints.as_view(), name="my-points"),
 ]

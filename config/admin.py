@@ -377,6 +377,8 @@ class DomainAdmin(Scoped, ModelAdmin):
             return self._shown_again(request, object_id, form_url, extra_context, str(error))
         except (Http404, PermissionDenied):
             raise
+        except ValidationError as error:  # a key that no page of ours makes, shown again in its field
+            raise SuspiciousOperation(str(error)) from error
         except Exception:
             if request.method != "POST" or settings.DEBUG:
                 raise

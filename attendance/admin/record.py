@@ -134,10 +134,10 @@ class CheckInAdmin(ScanAdmin):
 
 @admin.register(CheckInAttempt)
 class CheckInAttemptAdmin(ScanAdmin):
-    list_display = ["refusal", "inside", "event", "where", "who", "scanner", "scanned", "received", "ticket"]
-    list_filter = [("event", ScopedFilter), "reason", "uploaded_late"]
+    list_display = ["refusal", "walked_on", "event", "where", "who", "scanner", "scanned", "received", "ticket"]
+    list_filter = [("event", ScopedFilter), "reason", "inside"]
     fieldsets = [
-        (None, {"fields": [("reason", "uploaded_late"), ("event", "where"), "attendee", "code_hash"]}),
+        (None, {"fields": [("reason", "inside"), ("event", "where"), "attendee", "code_hash"]}),
         (_("When"), {"fields": [("scanned", "received")]}),
         (_("Who"), {"fields": ["scanner"]}),
     ]
@@ -148,9 +148,8 @@ class CheckInAttemptAdmin(ScanAdmin):
         return row.get_reason_display()
 
     @display(description=_("and yet"), label={"inside": "danger"})
-    def inside(self, row):
-        """A device without network let them in before the rules could say no."""
-        return ("inside", _("Inside already")) if row.uploaded_late else None
+    def walked_on(self, row):
+        return ("inside", _("Inside already")) if row.inside else None
 
     @display(description=_("ticket's hash"))
     def ticket(self, row):

@@ -220,7 +220,10 @@ class Reason(models.TextChoices):
 
 
 class CheckInAttempt(Scan):
-    """A refused scan, for organisers to look at. One that was uploaded late is of somebody inside already."""
+    """A refused scan, for organisers to look at.
+
+    ``inside``: a device without network had let the person in before the rules could say no.
+    """
 
     Reason = Reason
 
@@ -231,6 +234,7 @@ class CheckInAttempt(Scan):
         _("ticket's hash"), max_length=64, null=True, help_text=_("SHA-256 of the code that was shown.")
     )
     reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
+    inside = models.BooleanField(_("inside already"), default=False, db_default=False)
 
     class Meta:
         db_table = "check_in_attempts"

@@ -130,12 +130,16 @@ class Scanner:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was held in front of the scanner: a ticket's code, or a person found by name."""
+    """What was held in front of the scanner: a ticket's code, or a person found by name.
+
+    ``let_in``: what a device did that had no network; None where it doesn't say.
+    """
 
     ticket_code: str | None = None
     attendee_id: UUID | None = None
     scan_id: str | None = None
     scanned_at: datetime | None = None
+    let_in: bool | None = None
 
     @property
     def code_hash(self) -> str | None:
@@ -203,7 +207,7 @@ class Known(NamedTuple):
     checked_in_at: datetime | None
     by: str | None
     reason: str | None
-    late: bool | None
+    inside: bool | None
 
 
 # Who was found by name is marked through the API like somebody marked by hand there: what tells
@@ -231,7 +235,7 @@ READ = """
             AND first.checked_in_at = known.checked_in_at
             ORDER BY first.id = known.id DESC, first.id LIMIT 1
         ),
-        attempt.reason, attempt.uploaded_late
+        attempt.reason, attempt.inside
     FROM unnest(%(codes)s::text[], %(ids)s::uuid[], %(scans)s::text[]) WITH ORDINALITY AS scan(code, id, scan_id, place)
     LEFT JOIN check_ins AS known ON known.event_id = %(event)s AND known.scan_id = scan.scan_id
     LEFT JOIN check_in_attempts AS attempt ON attempt.event_id = %(event)s AND attempt.scan_id = scan.scan_id
@@ -333,11 +337,15 @@ class _Round:
     def _is_late_upload(self, scan) -> bool:
         return scan.scanned_at is not None and self.received - scan.scanned_at > UPLOADED_LATE
 
+    def _is_inside(self, scan) -> bool:
+        """Whoever is scanned by a device without network walks on, unless the device itself said no."""
+        return self._is_late_upload(scan) and scan.let_in is not False
+
     def _decide(self, scan, holder, known) -> Answer:
         if known.result:
             return self._again(scan, holder, known)
         if known.reason:
-            return self._refused(scan, holder, known.reason, known.late)
+            return self._refused(scan, holder, known.reason, known.inside)
         reason = self._reason_against(scan, holder)
         if reason:
             return self._refuse(scan, holder, reason)
@@ -457,13 +465,14 @@ class _Round:
                 attendee_id=holder.id if holder and holder.event_id == self.scanner.event.pk else None,
                 code_hash=scan.code_hash,
                 reason=reason,
+                inside=self._is_inside(scan),
                 **self._scan_fields(scan),
             )
         )
-        return self._refused(scan, holder, reason, self._is_late_upload(scan))
+        return self._refused(scan, holder, reason, self._is_inside(scan))
 
-    def _refused(self, scan, holder, reason, late) -> Answer:
-        return Answer(scan, FLAGGED if late else REFUSED, error=self._error(reason, holder))
+    def _refused(self, scan, holder, reason, inside) -> Answer:
+        return Answer(scan, FLAGGED if inside else REFUSED, error=self._error(reason, holder))
 
     def _error(self, reason, holder) -> DomainError:
         """Names another event only to people who may look at it; a device may not."""

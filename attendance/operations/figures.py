@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, DateTimeField, F, Func, Q, Sum, Value
+from django.db.models import Count, DateTimeField, Exists, F, Func, OuterRef, Q, Sum, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -34,11 +34,30 @@ def statuses(path="") -> dict[str, Count]:
     return {"expected": Count(f"{path}pk", filter=active), "here": here, **each}
 
 
-def tally(event) -> dict[str, int]:
-    """How many attendees are expected, here, and of each status; ``people_…`` counts plus-ones too."""
-    people = Sum(F("plus_ones") + 1, default=0)
-    here = Sum(F("plus_ones") + 1, filter=Q(attendance_status__in=AttendanceStatus.HERE), default=0)
-    return Attendee.objects.in_room(event.pk).aggregate(**statuses(), people_expected=people, people_here=here)
+def live_check_ins(point):
+    """Of the outer attendee, at the point; the event's own door is None."""
+    return CheckIn.objects.filter(
+        attendee=OuterRef("pk"), point=point, result=CheckIn.Result.CHECKED_IN, undone_at=None
+    )
+
+
+def in_at(point) -> Q:
+    """Condition on attendees: in, at the point; here at all for None."""
+    return Q(attendance_status__in=AttendanceStatus.HERE) if point is None else Q(Exists(live_check_ins(point)))
+
+
+def tally(event, point=None) -> dict[str, int]:
+    """How many attendees are expected, ``here`` (at the point), and of each status; ``people_…`` counts
+    plus-ones too. One query."""
+    people, inside = F("plus_ones") + 1, in_at(point)
+    return Attendee.objects.in_room(event.pk).aggregate(
+        **statuses()
+        | {
+            "here": Count("pk", filter=inside),
+            "people_expected": Sum(people, default=0),
+            "people_here": Sum(people, filter=inside, default=0),
+        }
+    )
 
 
 @dataclass

@@ -435,6 +435,7 @@ class _Door:
             if kept.exists():
                 upload = kept.latest("scanned_at").scanned_at + UPLOAD
                 kept.update(received_at=min(upload, self.edge), uploaded_late=True)
+        CheckInAttempt.objects.filter(**ours, uploaded_late=False).update(inside=False)
         check_ins = CheckIn.objects.filter(**ours)
         check_ins.update(checked_in_at=F("checked_in_at") + back)
         check_ins.exclude(undone_at=None).update(undone_at=F("checked_in_at") + timedelta(minutes=1))

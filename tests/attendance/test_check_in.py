@@ -531,8 +531,19 @@ def test_late_uploads_are_flagged_and_kept(event, door, attendee):
         "checked_in_by": None,
     }
     row = CheckInAttempt.objects.get()
-    assert (row.uploaded_late, row.reason, row.attendee) == (True, "event_closed", attendee)
+    assert (row.uploaded_late, row.inside, row.reason, row.attendee) == (True, True, "event_closed", attendee)
     assert nothing_happened(attendee)
+
+
+@pytest.mark.parametrize(("let_in", "status", "inside"), [(True, 200, True), (None, 200, True), (False, 404, False)])
+def test_whom_the_device_turned_away_is_not_inside(event, door, let_in, status, inside):
+    response = door.post(
+        f"/api/v1/events/{event.pk}/check-ins/",
+        {"ticket_code": "made-up", "scan_id": "one", "scanned_at": ago(minutes=5), "let_in": let_in},
+    )
+    assert response.status_code == status
+    row = CheckInAttempt.objects.get()
+    assert (row.uploaded_late, row.inside, row.reason) == (True, inside, "unknown_ticket")
 
 
 # -- Points --------------------------------------------------------------------------------------------

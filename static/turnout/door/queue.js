@@ -216,8 +216,10 @@ function next(items) {
   return items.slice(0, Math.min(BATCH, end === -1 ? items.length : end));
 }
 
-function scan({ scan_id, scanned_at, body }) {
-  return { scan_id, scanned_at, ...body };
+/** With what the phone told the person: who was turned away isn't inside, however late the server hears of it. */
+function scan({ scan_id, scanned_at, body, guess }) {
+  const let_in = { in: true, refused: false }[guess] ?? null;
+  return { scan_id, scanned_at, let_in, ...body };
 }
 
 /** Whether a refusal is about the scan and won't change. */

@@ -173,7 +173,7 @@ def doors(request):
     now = timezone.now()
     near = Q(status=Event.Status.PUBLISHED, starts_at__lte=now + NEAR, ends_at__gt=now - NEAR)
     events = Event.objects.of_staff(request.user, Role.ANY).filter(near).select_related("organization")
-    chosen = list(events.annotate(**figures.statuses("attendees__")).order_by("starts_at", "pk")[:10])
+    chosen = list(events.annotate(people_here=figures.people_here("attendees__")).order_by("starts_at", "pk")[:10])
     for event in chosen:
         event.may_check_in = request.user.has_perm("attendance.check_in_attendee", event)
         event.may_look = request.user.has_perm("attendance.view_checkin", event)

@@ -34,6 +34,12 @@ def statuses(path="") -> dict[str, Count]:
     return {"expected": Count(f"{path}pk", filter=active), "here": here, **each}
 
 
+def people_here(path="") -> Sum:
+    """Aggregate: attendees who are here, and their plus-ones; ``path`` leads to them."""
+    here = Q(**{f"{path}status": Attendee.Status.ACTIVE, f"{path}attendance_status__in": AttendanceStatus.HERE})
+    return Sum(F(f"{path}plus_ones") + 1, filter=here, default=0)
+
+
 def live_check_ins(point):
     """Of the outer attendee, at the point; the event's own door is None."""
     return CheckIn.objects.filter(

@@ -10,7 +10,7 @@ from config.openapi import refuses
 from events.models.people import to_e164
 
 from ..models import AttendanceStatus, Attendee
-from ..operations import check_in, room, walk_ins
+from ..operations import check_in, room, undo, walk_ins
 from ..operations.check_in import Scan
 from .scanners import AtDoor, DeviceUnknown, Slowed, count_guesses, may_guess
 
@@ -233,10 +233,10 @@ class UndoView(AtDoor):
         request=None,
         responses=UndoAnswer,
     )
-    @refuses(check_in.UndoExpired, check_in.UndoNotLast, check_in.TicketRevoked, NotAllowed, DeviceUnknown)
+    @refuses(undo.UndoExpired, undo.UndoNotLast, check_in.TicketRevoked, NotAllowed, DeviceUnknown)
     def post(self, request, event_id, check_in_id):
         scanner = self.scanner(event_id, checks_in=False)
-        attendee, changed = check_in.undo(check_in_id=check_in_id, scanner=scanner)
+        attendee, changed = undo.take_back(check_in_id=check_in_id, scanner=scanner)
         return Response({"result": "undone" if changed else "already_undone", "attendee": shown(attendee)})
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.translation import gettext_lazy as _
 
-from config.errors import Busy, DomainError, NotFound, lock, operation, translated
+from config.errors import Busy, DomainError, translated
 from events.models import Event, UserProfile
 from events.models.people import Role
 
@@ -67,16 +67,6 @@ class Outrun(Busy):
     )
 
 
-class UndoExpired(DomainError):
-    code = "undo_expired"
-    message = _("A check-in can be undone for 15 minutes; later it takes an organiser.")
-
-
-class UndoNotLast(DomainError):
-    code = "undo_not_last"
-    message = _("Only your own last check-in can be undone; others take an organiser.")
-
-
 REFUSALS = {
     Reason.UNKNOWN_TICKET: UnknownTicket,
     Reason.TICKET_REVOKED: TicketRevoked,
@@ -88,7 +78,6 @@ REFUSALS = {
 UPLOADED_LATE = timedelta(minutes=2)
 CLOCK_BELIEVED = timedelta(days=7)
 """A device's time that lies further back is a wrong clock, not a scan that waited."""
-UNDO = timedelta(minutes=15)
 ROUNDS = 5
 SCANS_AT_ONCE = 500
 
@@ -525,57 +514,3 @@ class _Round:
         for answer in self.answers.values():
             if answer.holder is not None and answer.check_in_id is None:
                 answer.check_in_id = made.get(answer.holder.id)
-
-
-@operation
-def undo(*, check_in_id, scanner: Scanner) -> tuple[Attendee, bool]:
-    """Takes back a check-in: the attendee is what they were before. (attendee, whether it was still to do)
-
-    The scanner's own last one, for 15 minutes; organisers may take back any. Whom somebody has
-    marked by hand since stays as marked. Raises NotFound, TicketRevoked, UndoNotLast, UndoExpired.
-    """
-    found = CheckIn.objects.filter(pk=check_in_id, event=scanner.event, result=CHECKED_IN).first()
-    if found is None:
-        raise NotFound
-    attendee = lock(Attendee.objects.select_related("user_profile"), pk=found.attendee_id)
-    check_in = lock(CheckIn.objects.select_related("point"), pk=check_in_id)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        [now] = cursor.fetchone()
-    if not scanner.manages:
-        own = CheckIn.objects.filter(event=scanner.event, result=CHECKED_IN, **scanner.who)
-        own = own.order_by("-received_at", "-checked_in_at", "-pk")
-        if (check_in.by_id, check_in.device_id) != tuple(scanner.who.values()):
-            raise UndoNotLast
-        if check_in.undone_at is None and own.filter(undone_at=None).first() != check_in:
-            raise UndoNotLast
-        if check_in.undone_at is None and now - check_in.received_at > UNDO:
-            raise UndoExpired
-    if check_in.undone_at is not None:
-        return attendee, False
-    if not attendee.is_active:
-        raise TicketRevoked
-    check_in.undone_at, check_in.undone_by = now, scanner.person
-    check_in.save(update_fields=["undone_at", "undone_by"])
-    of_attendee = CheckIn.objects.filter(attendee=attendee, result=CHECKED_IN)
-    by_scan = attendee.attendance_source in (AttendanceSource.SCAN, AttendanceSource.API) and (
-        of_attendee.filter(checked_in_at=attendee.attendance_marked_at).exists()
-    )
-    if check_in.previous_status is None or not attendee.is_here or not by_scan:
-        return attendee, True
-    at_doors = of_attendee.filter(undone_at=None).exclude(point__kind=CheckInPoint.Kind.SESSION)
-    if other := at_doors.order_by("pk").first():
-        # They came in by another door as well: whoever undoes that one goes back all the way.
-        CheckIn.objects.filter(pk=other.pk).update(previous_status=check_in.previous_status)
-        return attendee, True
-    back = record.Mark(
-        attendee_id=attendee.pk,
-        version=attendee.attendance_updated_at,
-        new=check_in.previous_status,
-        at=now,
-        source=AttendanceSource.UNDO,
-        **scanner.who,
-    )
-    record.write([back])
-    attendee.refresh_from_db()
-    return attendee, True

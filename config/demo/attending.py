@@ -28,7 +28,7 @@ from attendance.models import (
     DoorDevice,
     PointScale,
 )
-from attendance.operations import absence, check_in, devices, imports, marking, record, room
+from attendance.operations import absence, check_in, devices, imports, marking, record, room, undo
 from attendance.operations.check_in import Scan, Scanner
 from config.database import write
 from config.errors import SYSTEM, lock
@@ -326,7 +326,7 @@ class _Door:
         """The wrong one of two with the same name: undone at once, and expected still."""
         for wrong in self.away[:1]:
             [answer] = self._check_in(self.doors[0], [self._scan_of(wrong, self._moment(), by_name=True)])
-            check_in.undo(check_in_id=answer.check_in_id, scanner=self.doors[0])
+            undo.take_back(check_in_id=answer.check_in_id, scanner=self.doors[0])
 
     def _refuse(self):
         tickets = Attendee.objects.order_by("user_profile__owner_id").values_list("ticket_code", flat=True)

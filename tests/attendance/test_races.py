@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from attendance import integrity as promises
 from attendance.models import AttendanceAudit, Attendee, CheckIn, CheckInAttempt
-from attendance.operations import absence, check_in, marking, record
+from attendance.operations import absence, check_in, marking, record, undo
 from events.models import Event
 from tests.factories import AttendeeFactory, EventFactory, member
 from tests.requests.test_races import at_once, holding
@@ -195,7 +195,7 @@ def test_undone_against_scanned_again(event, attempt):
     attendee, scanner, other = AttendeeFactory(event=event), person_scanner(event), person_scanner(event)
     first = scan(scanner, attendee)()
     undone, again = at_once(
-        partial(check_in.undo, check_in_id=first.check_in_id, scanner=scanner), scan(other, attendee)
+        partial(undo.take_back, check_in_id=first.check_in_id, scanner=scanner), scan(other, attendee)
     )
     assert undone[1] is True
     assert again.result in ("checked_in", "already_checked_in")
@@ -205,8 +205,8 @@ def test_undone_against_scanned_again(event, attempt):
 def test_undone_twice_at_once_is_undone_once(event):
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
     first = scan(scanner, attendee)()
-    undo = partial(check_in.undo, check_in_id=first.check_in_id, scanner=scanner)
-    assert sorted(done for _attendee, done in at_once(*[undo] * 5)) == [False] * 4 + [True]
+    again = partial(undo.take_back, check_in_id=first.check_in_id, scanner=scanner)
+    assert sorted(done for _attendee, done in at_once(*[again] * 5)) == [False] * 4 + [True]
     assert trail(agree(attendee)) == [("unknown", "present", "scan"), ("present", "unknown", "undo")]
 
 

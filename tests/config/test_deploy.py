@@ -70,7 +70,7 @@ TAKE_ATTENDANCE = """
 import json
 from datetime import timedelta
 from attendance.models import AttendanceAudit, Attendee
-from attendance.operations import absence, check_in, marking, walk_ins
+from attendance.operations import absence, check_in, marking, undo, walk_ins
 from events.models import Event
 from events.operations import privacy
 from tests import factories
@@ -84,7 +84,7 @@ came, excused, away, wrong = (factories.AttendeeFactory(event=event) for _ in ra
 scanner = check_in.Scanner(event=event, name="Door", person=door, role="door")
 [first] = check_in.check_in(scanner=scanner, scans=[check_in.Scan(ticket_code=came.ticket_code, scan_id="1")])
 [other] = check_in.check_in(scanner=scanner, scans=[check_in.Scan(ticket_code=wrong.ticket_code, scan_id="2")])
-check_in.undo(check_in_id=other.check_in_id, scanner=scanner)
+undo.take_back(check_in_id=other.check_in_id, scanner=scanner)
 walk_ins.add_walk_in(scanner=scanner, first_name="Wanda", last_name="Walk", email="wanda@example.org")
 marking.mark(attendee_id=excused.pk, status="excused", actor=organizer, notes="Down with the flu")
 event.starts_at -= timedelta(days=60)

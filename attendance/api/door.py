@@ -149,6 +149,7 @@ class CheckIns(AtDoor):
         check_in.TicketRevoked,
         check_in.WrongEvent,
         check_in.PointClosed,
+        check_in.ScanIdReused,
         room.EventClosed,
         Slowed,
         NotAllowed,

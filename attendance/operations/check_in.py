@@ -57,6 +57,13 @@ class PointClosed(DomainError):
     plain = _("This check-in point isn't open at this time.")
 
 
+class ScanIdReused(DomainError):
+    """Or else somebody would be waved through by the answer about another."""
+
+    code = "scan_id_reused"
+    message = _("This scan_id was used for another ticket: a client makes a new one for each scan.")
+
+
 class Outrun(Busy):
     """Somebody else wrote about the same scan or the same person in this moment: decide anew."""
 
@@ -130,6 +137,9 @@ class Scan:
     scanned_at: datetime | None = None
     let_in: bool | None = None
 
+    def is_of_same(self, other: "Scan") -> bool:
+        return (self.ticket_code, self.attendee_id) == (other.ticket_code, other.attendee_id)
+
     @property
     def code_hash(self) -> str | None:
         return ticket_hash(self.ticket_code) if self.ticket_code is not None else None
@@ -174,7 +184,6 @@ class Holder:
     version: datetime | None
     source: str | None
     marked_at: datetime | None
-    notes: str | None
     is_by_hand: bool
     marked_by: str | None
     name: str
@@ -197,6 +206,8 @@ class Known(NamedTuple):
     by: str | None
     reason: str | None
     inside: bool | None
+    is_another: bool | None
+    """Whether it was the scan of another ticket."""
 
 
 # Who was found by name is marked through the API like somebody marked by hand there: what tells
@@ -205,7 +216,6 @@ READ = """
     SELECT clock_timestamp(),
         a.id, a.event_id, e.title, e.organization_id, a.status, a.plus_ones,
         a.attendance_status, a.attendance_updated_at, a.attendance_source, a.attendance_marked_at,
-        a.attendance_notes,
         NOT EXISTS (
             SELECT FROM check_ins AS marking WHERE marking.attendee_id = a.id AND marking.result = 'checked_in'
             AND marking.checked_in_at = a.attendance_marked_at AND a.attendance_source IN ('scan', 'api')
@@ -214,23 +224,33 @@ READ = """
         trim(p.first_name || ' ' || p.last_name), p.photo_url,
         here.id, here.checked_in_at,
         coalesce(here_device.name, nullif(trim(here_by.first_name || ' ' || here_by.last_name), '')),
-        known.id, known.result, known.checked_in_at,
+        known.id, known.result,
+        CASE
+            WHEN known.result = 'already_checked_in' THEN known.checked_in_at
+            WHEN known.scanned_at BETWEEN known.received_at - %(believed)s AND known.received_at THEN known.scanned_at
+            ELSE known.received_at
+        END,
         (
             SELECT coalesce(device.name, nullif(trim(by.first_name || ' ' || by.last_name), ''))
             FROM check_ins AS first
             LEFT JOIN user_profiles AS by ON by.id = first.by_id
             LEFT JOIN door_devices AS device ON device.id = first.device_id
-            WHERE first.attendee_id = known.attendee_id AND first.result = 'checked_in'
-            AND first.checked_in_at = known.checked_in_at
+            WHERE first.attendee_id = known.attendee_id AND first.checked_in_at = known.checked_in_at
+            AND (first.result = 'checked_in' OR first.id = known.id AND known.scanned_at = known.checked_in_at)
             ORDER BY first.id = known.id DESC, first.id LIMIT 1
         ),
-        attempt.reason, attempt.inside
+        attempt.reason, attempt.inside,
+        CASE
+            WHEN known.id IS NOT NULL THEN known.attendee_id IS DISTINCT FROM asked.id
+            ELSE attempt.code_hash IS DISTINCT FROM encode(sha256(convert_to(scan.code, 'UTF8')), 'hex')
+        END
     FROM unnest(%(codes)s::text[], %(ids)s::uuid[], %(scans)s::text[]) WITH ORDINALITY AS scan(code, id, scan_id, place)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(scan.id, (SELECT t.id FROM event_attendees AS t WHERE t.ticket_code = scan.code)) AS id
+    ) AS asked
     LEFT JOIN check_ins AS known ON known.event_id = %(event)s AND known.scan_id = scan.scan_id
     LEFT JOIN check_in_attempts AS attempt ON attempt.event_id = %(event)s AND attempt.scan_id = scan.scan_id
-    LEFT JOIN event_attendees AS a ON a.id = coalesce(
-        known.attendee_id, scan.id, (SELECT t.id FROM event_attendees AS t WHERE t.ticket_code = scan.code)
-    )
+    LEFT JOIN event_attendees AS a ON a.id = coalesce(known.attendee_id, asked.id)
     LEFT JOIN events AS e ON e.id = a.event_id
     LEFT JOIN user_profiles AS p ON p.id = a.user_profile_id
     LEFT JOIN user_profiles AS marker ON marker.id = a.attendance_marked_by_id
@@ -244,10 +264,8 @@ READ = """
 
 
 BRING_FORWARD = """
-    UPDATE check_ins SET checked_in_at = earlier.moment, scanned_at = earlier.scanned_at,
-        uploaded_late = earlier.late, received_at = %s, by_id = %s, device_id = %s
-    FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::boolean[])
-        AS earlier(id, moment, scanned_at, late)
+    UPDATE check_ins SET checked_in_at = earlier.moment
+    FROM unnest(%s::bigint[], %s::timestamptz[]) AS earlier(id, moment)
     WHERE check_ins.id = earlier.id AND check_ins.checked_in_at > earlier.moment
 """
 
@@ -282,8 +300,8 @@ class _Round:
     marks: dict[UUID, record.Mark] = field(default_factory=dict)
     stale: list[int] = field(default_factory=list)
     """Check-ins that a change past the operations has overtaken."""
-    earlier: list[tuple[int, datetime, Scan]] = field(default_factory=list)
-    """Check-ins, and the scan from before them that an upload has brought."""
+    earlier: list[tuple[int, datetime]] = field(default_factory=list)
+    """Check-ins, and the earlier time that an upload has brought."""
 
     def run(self) -> list[Answer]:
         rows = self._read()
@@ -291,15 +309,19 @@ class _Round:
         holders: dict[UUID, Holder] = {}
         facts = []
         for row in rows:
-            holder = row[1] and holders.setdefault(row[1], Holder(*row[1:19]))
-            facts.append((holder, Known(*row[19:])))
+            holder = row[1] and holders.setdefault(row[1], Holder(*row[1:18]))
+            facts.append((holder, Known(*row[18:])))
         in_order = sorted(range(len(rows)), key=lambda place: (self._moment(self.scans[place]), place))
         seen: dict[str, Answer] = {}
         for place in in_order:
             scan = self.scans[place]
-            answer = seen.get(scan.scan_id) or self._decide(scan, *facts[place])
+            first = seen.get(scan.scan_id)
+            if first is None:
+                answer = self._decide(scan, *facts[place])
+            else:
+                answer = first if first.scan.is_of_same(scan) else Answer(scan, REFUSED, error=ScanIdReused())
             if scan.scan_id:
-                seen[scan.scan_id] = answer
+                seen.setdefault(scan.scan_id, answer)
             self.answers[place] = answer
         self._write()
         return [self.answers[place] for place in range(len(rows))]
@@ -312,6 +334,7 @@ class _Round:
                     "codes": [one.ticket_code for one in self.scans],
                     "ids": [one.attendee_id for one in self.scans],
                     "scans": [one.scan_id for one in self.scans],
+                    "believed": CLOCK_BELIEVED,
                     "event": self.scanner.event.pk,
                     "point": self.scanner.point and self.scanner.point.pk,
                 },
@@ -331,6 +354,8 @@ class _Round:
         return self._is_late_upload(scan) and scan.let_in is not False
 
     def _decide(self, scan, holder, known) -> Answer:
+        if (known.result or known.reason) and known.is_another:
+            return Answer(scan, REFUSED, error=ScanIdReused())
         if known.result:
             return self._again(scan, holder, known)
         if known.reason:
@@ -341,10 +366,11 @@ class _Round:
         first, moment = self._in_since(holder), self._moment(scan)
         if first is None:
             return self._let_in(scan, holder, moment)
-        if moment < first:
+        is_earlier = moment < first
+        if is_earlier:
             self._bring_forward(scan, holder, moment)
         answer = self._in(scan, holder, ALREADY)
-        if scan.scan_id:
+        if scan.scan_id or is_earlier:
             self.check_ins.append((self._row(scan, holder, ALREADY, answer.checked_in_at), answer))
         return answer
 
@@ -387,7 +413,7 @@ class _Round:
         if self.scanner.marks_attendance:
             self._mark_arrival(scan, holder, moment)
         if holder.first_id:
-            self.earlier.append((holder.first_id, moment, scan))
+            self.earlier.append((holder.first_id, moment))
         holder.first_at, holder.first_by = moment, self.scanner.name
 
     def _mark_arrival(self, scan, holder, moment):
@@ -401,7 +427,6 @@ class _Round:
             new=status,
             at=moment,
             source=scan.source,
-            notes=holder.notes if holder.is_here else None,
             **self.scanner.who,
         )
         holder.attendance, holder.source, holder.is_by_hand = status, scan.source, False
@@ -502,12 +527,9 @@ class _Round:
         return self._tell_ids()
 
     def _write_earlier(self):
-        """The check-in becomes that of the earlier scan, but for its scan_id. One statement, for any number."""
-        who = self.scanner.who
-        rows = sorted((pk, moment, scan.scanned_at, self._is_late_upload(scan)) for pk, moment, scan in self.earlier)
-        columns = zip(*rows, strict=True)
+        """The check-in stays whose it is, and tells the earlier time. One statement, for any number."""
         with connection.cursor() as cursor:
-            cursor.execute(BRING_FORWARD, [self.received, who["by_id"], who["device_id"], *map(list, columns)])
+            cursor.execute(BRING_FORWARD, list(map(list, zip(*sorted(self.earlier), strict=True))))
 
     def _tell_ids(self):
         made = {row.attendee_id: row.pk for row, _answer in self.check_ins if row.result == CHECKED_IN}

@@ -396,6 +396,7 @@ def mine(attendee):
         "status": row.status,
         "source": row.source,
         "plus_ones": row.plus_ones,
+        "attendance_status": row.attendance_status,
         "visibility_enabled": row.visibility_enabled,
         "notifications_enabled": row.notifications_enabled,
         "goals": row.goals,

@@ -276,13 +276,18 @@ def test_a_flagged_scan_is_flagged_again(event, door, attendee):
     assert [one["code"] for one in (first, again)] == ["event_closed", "event_closed"]
 
 
-def test_another_point_or_another_ticket_make_no_other_scan_of_it(event, door, attendee):
+def test_another_point_makes_no_other_scan_of_it_and_another_ticket_is_refused(event, door, attendee):
+    """A client that counts 1, 2, 3 must not wave a second person through by the answer about the first."""
     side = point(event)
     scan(door, attendee, scan_id="one")
     other = AttendeeFactory(event=event)
-    for body in (said(scan(door, attendee, scan_id="one", point=side.pk)), said(scan(door, other, scan_id="one"))):
-        assert (body["result"], body["attendee"]["id"]) == ("checked_in", str(attendee.pk))
+    body = said(scan(door, attendee, scan_id="one", point=side.pk))
+    assert (body["result"], body["attendee"]["id"]) == ("checked_in", str(attendee.pk))
+    for asked in ({"ticket_code": other.ticket_code}, {"attendee_id": str(other.pk)}, {"ticket_code": "made-up"}):
+        assert refused(door.post(address(event), {**asked, "scan_id": "one"})) == (409, "scan_id_reused")
     assert status_of(other) == "unknown"
+    by_name = door.post(address(event), {"attendee_id": str(attendee.pk), "scan_id": "one"})
+    assert said(by_name)["result"] == "checked_in"
     closed = point(event, "Closed", closes_at=NOW() - timedelta(hours=1))
     assert refused(scan(door, other, scan_id="two", point=closed.pk)) == (409, "point_closed")
     again = scan(door, other, scan_id="two")
@@ -351,8 +356,9 @@ def test_the_earliest_scan_wins_whenever_it_arrives(event, door, attendee, at):
         early,
     )
     row = CheckIn.objects.get(result="checked_in")
-    assert (row.pk, row.checked_in_at, row.device, row.by) == (late["check_in_id"], early, gate.row, None)
-    assert (row.scanned_at, row.uploaded_late) == (early, True)
+    assert (row.pk, row.checked_in_at, row.device, row.by) == (late["check_in_id"], early, None, door.person)
+    assert (row.scanned_at, row.uploaded_late) == (None, False)
+    assert unchanging(said(scan(door, attendee, scan_id="second", **where))) == unchanging(late)
     again = said(scan(gate, attendee, scan_id="first", scanned_at=early.isoformat(), **where))
     assert unchanging(again) == unchanging(body)
     middle = said(scan(door, attendee, scan_id="third", scanned_at=ago(minutes=20), **where))

@@ -187,9 +187,9 @@ def test_a_retry_adds_nobody(event, door):
     assert Attendee.objects.count() == 1
 
 
-def test_a_scan_id_that_was_refused_stays_refused(event, door):
+def test_a_scan_id_of_a_refused_ticket_adds_nobody(event, door):
     door.post(address(event), {"ticket_code": "nobody", "scan_id": "one"})
-    assert refused(walk_in(door, event, **WANDA, scan_id="one")) == (404, "unknown_ticket")
+    assert refused(walk_in(door, event, **WANDA, scan_id="one")) == (409, "scan_id_reused")
     assert nobody_came(event) and not UserProfile.objects.filter(first_name="Wanda").exists()
 
 

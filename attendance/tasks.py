@@ -13,8 +13,13 @@ log = structlog.get_logger(__name__)
 @shared_task
 def complete_events():
     """Events that are over: who never showed up is absent, and the event completed."""
-    for event_id in absence.due().order_by("ends_at", "pk").values_list("pk", flat=True):
+    _each(absence.due().order_by("ends_at", "pk"), absence.complete)
+    _each(absence.moved().order_by("pk"), absence.take_back)
+
+
+def _each(events, operation):
+    for event_id in events.values_list("pk", flat=True):
         try:
-            absence.complete(event_id=event_id)
+            operation(event_id=event_id)
         except DomainError as error:  # the next minute tries again
             log.warning("attendance.auto_absence.refused", event_id=event_id, code=error.code, reason=str(error))

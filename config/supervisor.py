@@ -48,9 +48,13 @@ def processes(port):
     return {
         "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
         " --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
-        "worker": "celery --quiet --app config worker --concurrency 2 --without-mingle --without-gossip",
-        "beat": f"celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
+        "worker": f"{KEPT} celery --quiet --app config worker --concurrency 2 --without-mingle --without-gossip",
+        "beat": f"{KEPT} celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
     }
+
+
+KEPT = "config.supervisor keep"
+"""Before a module: killed, it is started again, as systemd does in production."""
 
 
 class Stop(Exception):
@@ -75,6 +79,29 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 def tied(module, *arguments):
     return [sys.executable, "-c", TIED, module, *arguments]
+
+
+def keep(module, *arguments):
+    """Runs the module, again and again while it is killed; what ends by itself has ended. Its exit code."""
+    child, stopping = None, False
+
+    def stop(number, _frame):
+        nonlocal stopping
+        stopping = True
+        if child is not None:
+            child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    while not stopping:
+        # A session of its own: a signal to our group comes to it through us, and once.
+        child = subprocess.Popen(tied(module, *arguments), start_new_session=True)
+        code = child.wait()
+        if code >= 0 or stopping:
+            return code
+        print(f"{module} was killed by signal {-code} and is started again", flush=True)
+        time.sleep(1)
+    return 0
 
 
 def _tie_fork():
@@ -215,6 +242,8 @@ def _readiness(port):
 
 
 def main():
+    if sys.argv[1:2] == ["keep"]:
+        return keep(*sys.argv[2:])
     sys.stdout.reconfigure(errors="replace")  # whatever the terminal can't show is no reason to stop
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -12,7 +12,7 @@ from events.models.people import to_e164
 from ..models import AttendanceStatus, Attendee
 from ..operations import check_in, room, undo, walk_ins
 from ..operations.check_in import Scan
-from .scanners import AtDoor, DeviceUnknown, Slowed, count_guesses, may_guess
+from .scanners import AtDoor, DeviceUnknown, Slowed, counted_guess, may_guess
 
 
 class Status(serializers.ChoiceField):
@@ -163,7 +163,8 @@ class CheckIns(AtDoor):
         if "ticket_code" in data and not may_guess(scanner):
             raise Slowed
         [answer] = check_in.check_in(scanner=scanner, scans=[Scan(**data)])
-        count_guesses(scanner, [answer])
+        if isinstance(answer.error, check_in.UnknownTicket):
+            counted_guess(scanner)
         if answer.result == check_in.REFUSED:
             raise answer.error
         return Response(answered(answer))
@@ -194,11 +195,20 @@ class CheckInBatch(AtDoor):
                 results[place] = refused(scan.validated_data.get("scan_id"), Slowed.code, Slowed.message)
             else:
                 good[place] = Scan(**scan.validated_data)
+        for place in self._unknown(good):
+            if not counted_guess(scanner):
+                results[place] = refused(good.pop(place).scan_id, Slowed.code, Slowed.message)
         if good:
             answers = check_in.check_in(scanner=scanner, scans=list(good.values()))
             results |= zip(good, map(answered, answers), strict=True)
-            count_guesses(scanner, answers)
         return Response({"results": [results[place] for place in sorted(results)]})
+
+    @staticmethod
+    def _unknown(scans) -> list[int]:
+        """Places of codes that nobody has: as many guesses, which are counted before they are answered."""
+        codes = {scan.ticket_code for scan in scans.values() if scan.ticket_code is not None}
+        known = codes and set(Attendee.objects.filter(ticket_code__in=codes).values_list("ticket_code", flat=True))
+        return [place for place, scan in scans.items() if scan.ticket_code in codes - known]
 
 
 def _text(value):

@@ -9,6 +9,7 @@ from rest_framework.views import APIView
 
 from config.errors import NotFound
 from config.openapi import refuses
+from events.models import UserProfile
 from events.models.people import Role
 
 from ..models import AttendanceSource, AttendanceStatus, Attendee
@@ -39,7 +40,7 @@ class AttendanceView(APIView):
         responses=MarkedAttendee,
         tags=["attendance"],
     )
-    @refuses(marking.NotAttending)
+    @refuses(marking.NotAttending, marking.PersonErased)
     def patch(self, request, event_id, attendee_id):
         manageable = Attendee.objects.of_staff(request.user, Role.MANAGE)
         if not manageable.filter(pk=attendee_id, event_id=event_id).exists():
@@ -110,6 +111,8 @@ class MyPoints(APIView):
                 {name: row[name] for name in ("event_id", "title", "starts_at", "points")}
                 | {"status": row["attendance"]}
             )
+        if not organizations and not UserProfile.objects.active().filter(pk=request.user.pk).exists():
+            raise NotFound  # a token that outlives its account
         return Response(
             {
                 "points": sum(one["points"] for one in organizations.values()),

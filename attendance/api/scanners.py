@@ -1,7 +1,5 @@
 """Who may stand at an event's door, and how they prove it: a person's token, a device's, or the admin's session."""
 
-from collections.abc import Iterable
-
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Subquery, Value
 from django.db.models.functions import Concat, Trim
@@ -20,7 +18,7 @@ from events.sign_in import TokenAuthentication
 
 from ..models import CheckInPoint, DoorDevice
 from ..operations import devices
-from ..operations.check_in import Answer, Scanner, UnknownTicket
+from ..operations.check_in import Scanner
 
 AT_DOORS = {*Role.MANAGE, Role.DOOR, "superuser"}
 
@@ -100,10 +98,9 @@ def may_guess(scanner: Scanner) -> bool:
     return has_left(GUESSES, "door-guesses", scanner.key)
 
 
-def count_guesses(scanner: Scanner, answers: Iterable[Answer]) -> None:
-    for answer in answers:
-        if isinstance(answer.error, UnknownTicket) and not within(GUESSES, "door-guesses", scanner.key):
-            return
+def counted_guess(scanner: Scanner) -> bool:
+    """Counts one more unknown code; whether it may still be answered."""
+    return within(GUESSES, "door-guesses", scanner.key)
 
 
 class AtDoor(APIView):
@@ -112,16 +109,19 @@ class AtDoor(APIView):
     authentication_classes = [DeviceAuthentication, TokenAuthentication, DoorSession]
     permission_classes = [IsPublic]  # a device is no person: scanner() says who may
 
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        if not request.user.is_authenticated and not isinstance(request.auth, DoorDevice):
+            raise NotAuthenticated  # before anything is said about the body
+
     def scanner(self, event_id, point_id=None, *, checks_in=True) -> Scanner:
-        """Raises NotAuthenticated, NotFound; NotAllowed for a device that ``checks_in`` where it has no business."""
+        """Raises NotFound; NotAllowed for a device that ``checks_in`` where it has no business."""
         device = self.request.auth if isinstance(self.request.auth, DoorDevice) else None
         if device is not None:
             if device.event_id != event_id:
                 raise NotFound
             event, facts = device.event, {"device": device, "name": device.name}
         else:
-            if not self.request.user.is_authenticated:
-                raise NotAuthenticated
             event = self._event(event_id)
             facts = {"person": self.request.user, "role": event.my_role, "name": event.my_name}
         if checks_in and device is not None and point_id is None and not device.at_door:

@@ -13,12 +13,14 @@ import structlog
 from django.db import connection
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from config.database import write
 from config.errors import SYSTEM, lock, operation
 from events.models import Event
 
-from ..models import AttendanceAudit, AttendanceSource, Attendee
+from ..models import AttendanceAudit, AttendanceSource, AttendanceStatus, Attendee
+from . import record
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,7 @@ class Summary:
     batches: int = 0
     ms: int = 0
     completed: bool = False
+    taken_back: int = 0
 
 
 def complete(*, event_id) -> Summary:
@@ -72,6 +75,8 @@ def complete(*, event_id) -> Summary:
             continue
         summary.completed = finish(event_id=event_id)
         break
+    if not summary.completed:
+        summary.taken_back = take_back(event_id=event_id)
     summary.attendees = Attendee.objects.in_room(event_id).count()
     summary.ms = _ms_since(began)
     if summary.completed or summary.marked:
@@ -137,3 +142,40 @@ def finish(*, event_id) -> bool:
     event.status = Event.Status.COMPLETED
     write([event], ["status"], actor=SYSTEM, reason="the event is over")
     return True
+
+
+def moved() -> QuerySet[Event]:
+    """Events that are neither completed nor due, though people are absent of them by the system: they
+    were moved into the future, or called off, while people were being marked."""
+    return (
+        Event.objects.filter(Exists(_auto_absent().filter(event=OuterRef("pk"))))
+        .exclude(status=Event.Status.COMPLETED)
+        .exclude(status=Event.Status.PUBLISHED, ends_at__lte=Now() - F("auto_absence_grace"))
+    )
+
+
+def _auto_absent():
+    return Attendee.objects.active().filter(
+        attendance_status=AttendanceStatus.ABSENT, attendance_source=AttendanceSource.AUTO_ABSENCE
+    )
+
+
+@operation
+def take_back(*, event_id) -> int:
+    """People of an event that was moved while it was completed are expected again; how many. Locks the event."""
+    lock(Event.objects, pk=event_id)
+    if not moved().filter(pk=event_id).exists():
+        return 0
+    marks = [
+        record.Mark(
+            attendee_id=pk,
+            version=version,
+            new=AttendanceStatus.UNKNOWN,
+            at=timezone.now(),
+            source=AttendanceSource.AUTO_ABSENCE,
+        )
+        for pk, version in _auto_absent().filter(event_id=event_id).values_list("pk", "attendance_updated_at")
+    ]
+    taken_back = len(record.write(marks))
+    log.info("attendance.auto_absence.taken_back", event_id=event_id, taken_back=taken_back)
+    return taken_back

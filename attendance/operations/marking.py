@@ -14,15 +14,23 @@ class NotAttending(DomainError):
     message = _("This person was removed from the event: there is no attendance to mark.")
 
 
+class PersonErased(DomainError):
+    code = "person_erased"
+    message = _("This person was erased: nothing is written about them any more.")
+
+
 @operation
 def mark(*, attendee_id, status: AttendanceStatus, actor, notes: str | None = None, source=AttendanceSource.ADMIN):
     """Any status may be set by hand, back to unknown too; the same one again changes nothing.
 
-    Without ``notes`` an older note stays, "" takes it away. Raises NotAttending.
+    Without ``notes`` an older note stays, "" takes it away. Raises NotAttending,
+    PersonErased for a note.
     """
-    attendee = lock(Attendee.objects, pk=attendee_id)
+    attendee = lock(Attendee.objects.select_related("user_profile"), pk=attendee_id)
     if not attendee.is_active:
         raise NotAttending
+    if notes and attendee.user_profile.erased_at:
+        raise PersonErased
     if attendee.attendance_status == status:
         return Outcome(attendee, changed=_note(attendee, notes))
     mark = record.Mark(

@@ -6,6 +6,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
+from config.database import write
 from config.errors import Busy, DomainError, NotAllowed, lock, operation
 from events.models import Event, UserProfile
 
@@ -42,8 +43,9 @@ def add_walk_in(
 ) -> check_in.Answer:
     """Lets somebody in under the same check of capacity as every other way, and checks them in at once.
 
-    A person of this e-mail address is taken for themselves; whoever is expected anyway is only
-    checked in. The same ``scan_id`` again adds nobody. Locks the event. Raises NotAllowed,
+    Somebody of this e-mail address whom the organisation has met is taken for themselves, and whoever is
+    expected anyway is only checked in. Of others the door learns neither name nor face, whatever
+    address it tries. The same ``scan_id`` again adds nobody. Locks the event. Raises NotAllowed,
     EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, Busy, and Banned of the app above.
     """
     if not scanner.may_add_walk_ins:
@@ -52,7 +54,7 @@ def add_walk_in(
     known = scan_id and CheckIn.objects.filter(event=event, scan_id=scan_id).first()
     if known:
         return _check_in(scanner, known.attendee_id, scan_id, scanned_at)
-    person = _person(event, first_name, last_name, email, phone)
+    person, contact = _person(event, first_name, last_name, email and email.strip(), phone)
     attendee = Attendee.objects.filter(event=event, user_profile=person).first()
     if attendee is None:
         if _was_declined(event, person):
@@ -66,6 +68,9 @@ def add_walk_in(
             actor=scanner.person,
             reason=f"walk-in, by {scanner.name}",
         )
+        if contact:
+            attendee.rsvp_contact = contact
+            write([attendee], ["rsvp_contact"], actor=scanner.person, reason="given at the door")
     elif not attendee.is_active:
         raise NeedsOrganizer
     return _check_in(scanner, attendee.pk, scan_id, scanned_at)
@@ -79,27 +84,45 @@ def _check_in(scanner, attendee_id, scan_id, scanned_at):
     return answer
 
 
-def _person(event, first_name, last_name, email, phone) -> UserProfile:
-    """By e-mail address; by phone only together with the name, and only among those who are expected."""
+def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, str]:
+    """By e-mail address; by phone only together with the name, and only among those who are expected.
+
+    An address that belongs to somebody whom the organisation has never met stays theirs: the walk-in
+    is a person without one, and the address (the second value) goes to how they can be reached.
+    """
+    contact = ""
     if email:
-        found = UserProfile.objects.filter(email__lower=email.strip().lower()).first()
-        if found and not found.is_active:
-            raise NeedsOrganizer
+        found = UserProfile.objects.filter(email__lower=email.lower()).first()
+        if found and _has_met(event.organization_id, found):
+            if not found.is_active:
+                raise NeedsOrganizer
+            return found, ""
         if found:
-            return found
+            email, contact = None, email
+            again = Attendee.objects.filter(event=event, rsvp_contact__iexact=contact, user_profile__email=None).first()
+            if again:
+                return again.user_profile, ""
     elif phone:
         namesakes = UserProfile.objects.active().filter(
             attendances__event=event, phone=phone, first_name__iexact=first_name, last_name__iexact=last_name
         )[:2]
         if len(namesakes) == 1:
-            return namesakes[0]
+            return namesakes[0], ""
     try:
         with transaction.atomic():
-            return UserProfile.objects.create_user(
+            person = UserProfile.objects.create_user(
                 email or None, first_name=first_name, last_name=last_name, phone=phone
             )
     except IntegrityError as error:  # another event's door was quicker with the same address
         raise Busy from error
+    return person, contact
+
+
+def _has_met(organization_id, person) -> bool:
+    """As attendee, by a request, or by a ban, which would else be walked around."""
+    tables = (Attendee, apps.get_model("requests", "JoinRequest"), apps.get_model("requests", "Ban"))
+    met = {"event__organization": organization_id, "user_profile": person}
+    return any(table.objects.filter(**met).exists() for table in tables)
 
 
 def _was_declined(event, person) -> bool:

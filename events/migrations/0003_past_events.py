@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            "UPDATE events SET auto_absence = 'if_used' WHERE status = 'published' AND ends_at < now()",
+            "UPDATE events SET auto_absence = 'if_used' WHERE ends_at < now()",
             migrations.RunSQL.noop,
         ),
     ]

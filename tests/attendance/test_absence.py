@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from attendance import tasks
 from attendance.models import AttendanceAudit, Attendee
 from attendance.operations import absence, check_in, marking
 from config.errors import NotFound
@@ -235,15 +236,40 @@ def test_a_batch_that_fails_leaves_nothing_of_itself(monkeypatch):
      {"auto_absence_grace": timedelta(days=20)}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
-def test_an_event_changed_between_batches_is_left_alone(batches_of_two, change):
+def test_an_event_changed_between_batches_is_left_alone_and_its_people_are_expected_again(batches_of_two, change):
     event = ended()
     AttendeeFactory.create_batch(5, event=event)
+    by_hand = AttendeeFactory(event=event)
+    mark(by_hand, "absent")
     assert absence.mark_batch(event_id=event.pk) == 2
     Event.objects.filter(pk=event.pk).update(**change)
+    assert list(absence.moved()) == [event]
     summary = complete(event)
-    assert (summary.marked, summary.completed) == (0, False)
+    assert (summary.marked, summary.completed, summary.taken_back) == (0, False, 2)
     assert event.status != "completed"
-    assert statuses(event) == ["absent"] * 2 + ["unknown"] * 3
+    assert statuses(event) == ["absent"] + ["unknown"] * 5
+    assert trail()[-2:] == [("absent", "unknown", None, "auto_absence")] * 2
+    assert (list(absence.moved()), absence.take_back(event_id=event.pk)) == ([], 0)
+
+
+def test_the_sweep_finds_what_was_moved_while_a_worker_died(batches_of_two):
+    event = ended()
+    AttendeeFactory.create_batch(3, event=event)
+    absence.mark_batch(event_id=event.pk)
+    Event.objects.filter(pk=event.pk).update(ends_at=timezone.now() + timedelta(days=1))
+    tasks.complete_events()
+    assert statuses(event) == ["unknown"] * 3
+
+
+def test_of_events_that_are_due_or_completed_nothing_is_taken_back(batches_of_two):
+    due, done = ended(), ended()
+    for event in (due, done):
+        AttendeeFactory.create_batch(2, event=event)
+        absence.mark_batch(event_id=event.pk)
+    complete(done)
+    assert list(absence.moved()) == []
+    assert [absence.take_back(event_id=event.pk) for event in (due, done)] == [0, 0]
+    assert statuses(due) == statuses(done) == ["absent"] * 2
 
 
 def test_auto_absence_switched_off_between_batches_completes_without(batches_of_two):

@@ -113,5 +113,5 @@ def test_complete_events_says_where_others_are_at_it(two, monkeypatch):
     older, newer = two
     monkeypatch.setattr(absence, "finish", lambda *, event_id: False)
     assert run("--event", str(newer.pk))[0] == [
-        f"{newer.pk} Newer: 1 absent in 1 batches, not completed: others are at it."
+        f"{newer.pk} Newer: 1 absent in 1 batches, not completed: it was moved, or others are at it."
     ]

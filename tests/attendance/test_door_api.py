@@ -596,7 +596,7 @@ def test_points_by_organization(event):
     assert found == {event.organization_id: (5, [5]), other.organization_id: (93, [-7, 100])}
     assert said(api_of(UserProfileFactory()).get("/api/v1/me/points/")) == {"points": 0, "organizations": []}
     UserProfile.objects.filter(pk=person.pk).update(is_active=False)
-    assert said(api_of(person).get("/api/v1/me/points/")) == {"points": 0, "organizations": []}
+    assert refused(api_of(person).get("/api/v1/me/points/")) == (404, "not_found")
     assert Client().get("/api/v1/me/points/").status_code == 401
 
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from attendance.models import AttendanceAudit, AttendanceStatus, CheckIn, CheckInPoint
 from attendance.operations import check_in, marking, record
 from config.errors import NotFound
+from events.models import UserProfile
 from tests.factories import AttendeeFactory
 
 pytestmark = pytest.mark.django_db
@@ -167,3 +168,13 @@ def test_write_takes_one_query_for_any_number(event, django_assert_num_queries, 
     with django_assert_num_queries(1):
         assert len(record.write([a_mark(one) for one in rows])) == count
     assert len(trail()) == count
+
+
+def test_no_note_is_written_about_who_was_erased(event, organizer):
+    """Nothing would take it from the audit again."""
+    attendee = AttendeeFactory(event=event)
+    UserProfile.objects.filter(pk=attendee.user_profile_id).update(erased_at=timezone.now(), is_active=False)
+    with pytest.raises(marking.PersonErased):
+        marking.mark(attendee_id=attendee.pk, status=AttendanceStatus.PRESENT, actor=organizer, notes="Erik again")
+    assert trail() == []
+    assert marking.mark(attendee_id=attendee.pk, status=AttendanceStatus.PRESENT, actor=organizer).changed

@@ -43,8 +43,8 @@ def test_complete_events_completes_what_is_due(event):
 
 
 @pytest.mark.django_db
-def test_complete_events_asks_once_where_nothing_is_to_do(event, django_assert_num_queries):
-    with django_assert_num_queries(1):
+def test_complete_events_asks_twice_where_nothing_is_to_do(event, django_assert_num_queries):
+    with django_assert_num_queries(2):
         tasks.complete_events()
 
 

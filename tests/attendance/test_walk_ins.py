@@ -7,7 +7,7 @@ from attendance.models import Attendee, CheckIn
 from events.models import Event, UserProfile
 from requests.models import Ban
 from requests.operations import join_requests, removals
-from tests.factories import AttendeeFactory, JoinRequestFactory, UserProfileFactory
+from tests.factories import AttendeeFactory, EventFactory, JoinRequestFactory, UserProfileFactory
 
 from .at_the_door import address, audit, device, doorkeeper, refused, said, scan, statements, status_of
 
@@ -91,13 +91,28 @@ def test_more_plus_ones_than_the_event_allows(event, door):
     assert said(walk_in(door, event, **WANDA, plus_ones=3), 201)
 
 
-def test_an_address_that_somebody_has_is_theirs(event, door):
+def test_an_address_of_somebody_whom_the_organization_has_met_is_theirs(event, door):
     person = UserProfileFactory(first_name="Real", last_name="Name", email="wanda@example.org", phone="+14155550199")
+    AttendeeFactory(event=EventFactory(organization=event.organization), user_profile=person)
     body = said(walk_in(door, event, **WANDA, phone="+14155550123"), 201)
     assert body["attendee"]["name"] == "Real Name"
     person.refresh_from_db()
     assert (person.first_name, person.phone) == ("Real", "+14155550199")
-    assert Attendee.objects.get().user_profile == person
+    assert Attendee.objects.get(event=event).user_profile == person
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_of_anybody_else_the_door_learns_neither_name_nor_face(event, door, is_active):
+    """Whatever address it tries; the account stays where it is, and the address is kept as how to reach them."""
+    owner = UserProfileFactory(email="Wanda@example.org", photo_url="/media/face.png", is_active=is_active)
+    AttendeeFactory(user_profile=owner)  # of another organisation
+    bodies = [said(walk_in(door, event, **WANDA, scan_id=str(n)), 201) for n in range(2)]
+    assert [body["result"] for body in bodies] == ["checked_in", "already_checked_in"]
+    assert [(body["attendee"]["name"], body["attendee"]["photo_url"]) for body in bodies] == [("Wanda Walker", "")] * 2
+    attendee = Attendee.objects.select_related("user_profile").get(event=event)
+    assert attendee.user_profile != owner
+    assert (attendee.user_profile.email, attendee.rsvp_contact) == (None, WANDA["email"])
+    assert Attendee.objects.filter(user_profile=owner).count() == 1
 
 
 def test_whoever_is_expected_is_only_checked_in(event, door):
@@ -121,6 +136,7 @@ def test_over_an_organizers_head_nobody_gets_in(event, door, how):
         asked = JoinRequestFactory(event=event, user_profile=person)
         join_requests.decline(request_id=asked.pk, actor=None, note="no")
     if how == "deactivated":
+        JoinRequestFactory(event=event, user_profile=person)
         UserProfile.objects.filter(pk=person.pk).update(is_active=False)
     assert refused(walk_in(door, event, **WANDA)) == (409, "needs_organizer")
     assert nobody_came(event) and not Attendee.objects.active().exists()

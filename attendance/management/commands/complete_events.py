@@ -41,9 +41,18 @@ class Command(BaseCommand):
                 failed += 1
                 self.stderr.write(f"{row.pk} {row.title}: {error}")
                 continue
-            state = "completed" if done.completed else "not completed: others are at it"
-            self.stdout.write(f"{row.pk} {row.title}: {done.marked} absent in {done.batches} batches, {state}.")
+            self.stdout.write(
+                f"{row.pk} {row.title}: {done.marked} absent in {done.batches} batches, {self._state(done)}."
+            )
         if dry_run:
             self.stdout.write("Dry run: nothing was changed.")
         if failed:
             raise CommandError(f"{failed} events could not be completed; start again.")
+
+    @staticmethod
+    def _state(done):
+        if done.completed:
+            return "completed"
+        if done.taken_back:
+            return f"moved or called off meanwhile: {done.taken_back} are expected again"
+        return "not completed: it was moved, or others are at it"

@@ -27,12 +27,14 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.text import capfirst, slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 from import_export.admin import ExportMixin
 from import_export.formats.base_formats import CSV, XLSX
 from import_export.resources import ModelResource
+from import_export.widgets import BooleanWidget
 from rules.permissions import permissions
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
@@ -178,7 +180,8 @@ class Act:
 
     ``operation`` is called with ``{key}=<primary key>, actor=<person>``, ``fixed`` and what ``form`` asks for.
     Whatever it returns may say ``changed`` False: the row was that way already. ``permission`` is
-    asked of ``rules`` for every single row.
+    asked of ``rules`` for every single row. ``confirm`` looks at a selection and says what a person
+    should know before it is acted on, or None. ``done`` may be an ``ngettext_lazy`` by "count".
     """
 
     name: str
@@ -191,6 +194,7 @@ class Act:
     form: type[forms.Form] | None = None
     fixed: dict[str, Any] = field(default_factory=dict, hash=False)
     available: Callable[[models.Model], bool] = field(default=lambda row: True)
+    confirm: Callable[[list], str | None] = field(default=lambda rows: None)
     icon: str = ""
     tone: str = "default"
     help: str = ""
@@ -209,7 +213,7 @@ class Report:
 
     def tell(self, request):
         if self.changed:
-            messages.success(request, f"{self.changed} {self.act.done}.")
+            messages.success(request, f"{self.changed} {self.act.done % {'count': self.changed}}.")
         if self.already:
             messages.info(request, f"{self.already} {self.act.already}.")
         for reason, names in self.failures.items():
@@ -358,8 +362,9 @@ class DomainAdmin(Scoped, ModelAdmin):
     # -- errors ------------------------------------------------------------------------------
 
     def changelist_view(self, request, extra_context=None):
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
         try:
-            return super().changelist_view(request, extra_context)
+            return super().changelist_view(request, title | (extra_context or {}))
         except (ValidationError, ValueError) as error:  # keys and filters that no page of ours makes
             raise SuspiciousOperation(str(error)) from error
 
@@ -518,8 +523,10 @@ class DomainAdmin(Scoped, ModelAdmin):
                 messages.error(request, _("At most {} rows at once: narrow the list with a filter.").format(ACT_LIMIT))
                 return None
             arguments = self._arguments(request, act)
-            if arguments is None:
-                return self._ask(request, act, rows)
+            warning = act.confirm(rows)
+            # What was confirmed may have changed since: the sentence that was read comes back with it.
+            if arguments is None or (warning and request.POST.get("confirmed") != warning):
+                return self._ask(request, act, rows, warning=warning)
             run_each(request, rows, act, **arguments).tell(request)
             return None
 
@@ -527,14 +534,14 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def _arguments(self, request, act) -> dict | None:
         """What the act's form was filled with; None while it must be asked."""
+        asked = "act_form" in request.POST
+        form = (act.form or forms.Form)(request.POST if asked else None)
+        request.act_form = form
         if act.form is None:
             return {}
-        asked = "act_form" in request.POST
-        form = act.form(request.POST if asked else None)
-        request.act_form = form
         return form.cleaned_data if asked and form.is_valid() else None
 
-    def _ask(self, request, act, rows, action_url="") -> HttpResponse:
+    def _ask(self, request, act, rows, action_url="", warning=None) -> HttpResponse:
         context = self.admin_site.each_context(request) | {
             "title": act.label,
             "opts": self.opts,
@@ -543,6 +550,7 @@ class DomainAdmin(Scoped, ModelAdmin):
             "rows": rows,
             "subjects": [act_subject(row) for row in rows[:20]],
             "more": max(0, len(rows) - 20),
+            "warning": warning,
             "action_url": action_url,
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "back": request.get_full_path()
@@ -638,7 +646,7 @@ class ReadOnly:
 
 
 class SafeResource(ModelResource):
-    """Cells that a spreadsheet would run as formulas stay text; headings are words, not lookups."""
+    """Cells that a spreadsheet would run as formulas stay text; headings and yes or no are words."""
 
     headings: dict[str, str] = {
         "event__title": gettext_lazy("Event"),
@@ -649,11 +657,22 @@ class SafeResource(ModelResource):
         "decided_by__email": gettext_lazy("Decided by"),
     }
 
-    def get_export_headers(self, selected_fields=None):
-        names = super().get_export_headers(selected_fields)
-        return [str(self.headings.get(name) or name.replace("_", " ").capitalize()) for name in names]
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        for name, column in self.fields.items():  # the file's headings, and what the page before it announces
+            column.column_name = str(self.headings.get(name) or name.replace("_", " ").capitalize())
+
+    def get_user_visible_fields(self):
+        return self.get_export_fields()
+
+    def export(self, queryset=None, **kwargs):
+        rows = super().export(queryset, **kwargs)
+        rows.title = str(capfirst(self._meta.model._meta.verbose_name_plural))
+        return rows
 
     def export_field(self, field, instance, **kwargs):
+        if isinstance(field.widget, BooleanWidget):
+            return _("yes") if field.get_value(instance) else _("no")
         value = super().export_field(field, instance, **kwargs)
         return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
@@ -667,6 +686,13 @@ class Exportable(ExportMixin):
 
     def get_export_formats(self):
         return list(self.formats)
+
+    def get_export_filename(self, request, queryset, file_format):
+        """What it has, of which event where the list is of one, and the day."""
+        of_one = "event__id__exact" in request.GET
+        event = queryset.order_by().values_list("event__slug", flat=True).first() if of_one else None
+        parts = [slugify(str(self.opts.verbose_name_plural)), event, f"{timezone.localdate():%Y-%m-%d}"]
+        return f"{'-'.join(filter(None, parts))}.{file_format.get_extension()}"
 
 
 class ScopedChoice(AutocompleteDropdownForm):

@@ -1,11 +1,12 @@
 """Attendees, for organisers; door staff see the few columns that the door needs."""
 
+from collections import Counter
 from functools import partial
 
 from django.contrib import admin
 from django.db.models import Sum
 from django.urls import path, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 from unfold.admin import TabularInline
@@ -13,7 +14,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from config.admin import Act, Exportable, HistoryAdmin, ReadOnly, SafeResource, Scoped, ScopedFilter, add_glance
-from events.admin import local, person_header
+from events.admin import person_header
 from events.models.people import Role
 
 from .. import views
@@ -21,7 +22,7 @@ from ..forms import AttendanceNoteForm
 from ..models import AttendanceAudit, AttendanceStatus, Attendee
 from ..operations import figures, marking, points, room
 from .figures import figures_data, figures_page
-from .record import COLOURS, AttendanceAuditAdmin, answers_for
+from .record import COLOURS, AttendanceAuditAdmin, answers_for, at_event
 
 
 class AttendeeResource(SafeResource):
@@ -121,6 +122,18 @@ class AuditInline(ReadOnly, Scoped, TabularInline):
         return super().get_queryset(request).select_related("event", "actor", "device")
 
 
+def marked_otherwise(rows, status) -> str | None:
+    """Of whom somebody has said something else: a selection must not take that away unseen."""
+    counts = Counter(row.attendance_status for row in rows if row.is_active)
+    others = [one for one in points.SCORING if one != status and counts[one]]
+    if not others:
+        return None
+    total = sum(counts[one] for one in others)
+    parts = ", ".join(f"{counts[one]} {str(one.label).lower()}" for one in others)
+    sentence = ngettext("{} of them is marked already: {}.", "{} of them are marked already: {}.", total)
+    return sentence.format(total, parts)
+
+
 def mark_as(status, label, done, already, **more) -> Act:
     """Mark selected attendees by hand; ``more`` is the look of it."""
     return Act(
@@ -133,6 +146,7 @@ def mark_as(status, label, done, already, **more) -> Act:
         done=done,
         already=already,
         available=lambda attendee: attendee.is_active and attendee.attendance_status != status,
+        confirm=partial(marked_otherwise, status=status),
         **more,
     )
 
@@ -142,7 +156,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
     """A ledger: people come in and go by acts only."""
 
     resource_classes = [AttendeeResource]
-    list_display = ["who", "event", "state", "attendance", "plus_ones", "source", "shown_in_room", "created_at"]
+    list_display = ["who", "event", "state", "attendance", "plus_ones", "source", "shown_in_room", "in_since"]
     list_filter = [
         ("event", ScopedFilter),
         "status",
@@ -160,10 +174,14 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
             {"fields": [("attendance_status", "marked_at"), ("by", "attendance_source"), "attendance_notes"]},
         ),
         (_("Looking for"), {"fields": ["goals", "looking_for", "rsvp_contact", "company_website"]}),
-        (_("In the room"), {"fields": [("visibility_enabled", "hidden_at"), "notifications_enabled"]}),
-        (_("Record"), {"fields": ["owner_id", ("created_at", "updated_at")]}),
+        (_("In the room"), {"fields": [("visibility_enabled", "hidden"), "notifications_enabled"]}),
+        (_("Record"), {"fields": ["owner_id", ("in_since", "updated")]}),
     ]
-    readonly_fields = ["marked_at", "by", "door_who"]
+    readonly_fields = ["marked_at", "by", "door_who", "hidden", "in_since", "updated"]
+    in_since = at_event("created_at", _("in since"))
+    updated = at_event("updated_at", _("updated"))
+    hidden = at_event("hidden_at", _("hidden since"))
+    marked_at = at_event("attendance_marked_at", _("marked at"))
     acts = (
         mark_as(
             AttendanceStatus.PRESENT,
@@ -294,10 +312,6 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
     @display(description=_("attendance"), label=COLOURS, ordering="attendance_status")
     def attendance(self, attendee):
         return attendee.attendance_status, attendee.get_attendance_status_display()
-
-    @display(description=_("marked at"))
-    def marked_at(self, attendee):
-        return local(attendee.attendance_marked_at, attendee.event.zone)
 
     @display(description=_("by"))
     def by(self, attendee):

@@ -11,6 +11,7 @@ from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 from unfold.decorators import display
 
 from config.admin import Act, HistoryAdmin, card
@@ -21,6 +22,7 @@ from events.models.people import Role
 from ..forms import CheckInPointForm, DoorDeviceForm
 from ..models import CheckInPoint, DoorDevice, PointScale
 from ..operations import devices, figures
+from .record import at_event
 
 NEAR = timedelta(hours=12)
 """Before an event starts, and after it ended, its door stands on the overview."""
@@ -36,13 +38,8 @@ class CheckInPointAdmin(OfEvent, HistoryAdmin):
     autocomplete_fields = ["event", "session"]
     fields = ["event", "name", "kind", "session", "opens_at", "closes_at"]
 
-    @display(description=_("opens"), ordering="opens_at")
-    def opens(self, point):
-        return local(point.opens_at, point.event.zone)
-
-    @display(description=_("closes"), ordering="closes_at")
-    def closes(self, point):
-        return local(point.closes_at, point.event.zone)
+    opens = at_event("opens_at", _("opens"))
+    closes = at_event("closes_at", _("closes"))
 
 
 def state_of(device) -> str:
@@ -69,15 +66,18 @@ STATES = {
 @admin.register(DoorDevice)
 class DoorDeviceAdmin(OfEvent, HistoryAdmin):
     form = DoorDeviceForm
-    list_display = ["name", "event", "state", "doors", "may_add_walk_ins", "created_by", "created_at"]
+    list_display = ["name", "event", "state", "doors", "may_add_walk_ins", "created_by", "created"]
     list_filter = [*OfEvent.list_filter]
     list_select_related = ["event", "created_by"]
     search_fields = ["name"]
     fieldsets = [
         (None, {"fields": ["event", "name", ("at_door", "may_add_walk_ins"), "points"]}),
-        (_("Record"), {"fields": [("enrolled_at", "revoked_at"), ("created_by", "created_at")]}),
+        (_("Record"), {"fields": [("registered", "revoked"), ("created_by", "created")]}),
     ]
-    readonly_fields = ["enrolled_at", "revoked_at", "created_by", "created_at"]
+    readonly_fields = ["registered", "revoked", "created_by", "created"]
+    registered = at_event("enrolled_at", _("registered"))
+    revoked = at_event("revoked_at", _("revoked"))
+    created = at_event("created_at", _("created"))
     change_form_before_template = "admin/enrol_device.html"
     acts = (
         Act(
@@ -86,7 +86,11 @@ class DoorDeviceAdmin(OfEvent, HistoryAdmin):
             operation=devices.new_code,
             key="device_id",
             permission="attendance.change_doordevice",
-            done=_("given a new code, which is on its page"),
+            done=ngettext_lazy(
+                "device given a new code, which is on its page",
+                "devices given new codes, which are on their pages",
+                "count",
+            ),
             form=forms.Form,
             help=_("For this or another phone. The one that is registered now stops working at once."),
             available=lambda device: not device.revoked_at,
@@ -98,7 +102,7 @@ class DoorDeviceAdmin(OfEvent, HistoryAdmin):
             operation=devices.revoke,
             key="device_id",
             permission="attendance.change_doordevice",
-            done=_("revoked"),
+            done=ngettext_lazy("device revoked", "devices revoked", "count"),
             already=_("were revoked already"),
             form=forms.Form,
             help=_("It can't check anybody in any more, from this moment. What it did stays."),
@@ -110,6 +114,10 @@ class DoorDeviceAdmin(OfEvent, HistoryAdmin):
 
     def get_queryset(self, request):
         return super().get_queryset(request).prefetch_related("points")
+
+    def has_change_permission(self, request, obj=None):
+        """A revoked one is a record: nothing that is changed in it would do anything."""
+        return super().has_change_permission(request, obj) and not (obj and obj.revoked_at)
 
     def get_fieldsets(self, request, obj=None):
         return super().get_fieldsets(request, obj) if obj else self.fieldsets[:1]

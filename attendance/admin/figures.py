@@ -62,7 +62,7 @@ def figures_page(request, event_id, model_admin):
     found = _figures(request, event)
     counts = found["counts"]
     context = model_admin.admin_site.each_context(request) | {
-        "title": _("Attendance figures"),
+        "title": _("{}: attendance figures").format(event.title),
         "opts": model_admin.opts,
         "event": event,
         "figures": found,

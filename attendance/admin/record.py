@@ -1,6 +1,7 @@
 """The ledgers: who was marked what by whom, who was scanned where, and which scans were refused."""
 
 from django.contrib import admin
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
@@ -25,6 +26,17 @@ def answers_for(person, device) -> str:
     if device is not None:
         return _("{} (device)").format(device)
     return str(person) if person is not None else _("the system")
+
+
+def at_event(column, label):
+    """How pages and lists show a moment of an event: by its clock; in a list's narrow column on two lines."""
+
+    @display(description=label, ordering=column)
+    def shown(_admin, row):
+        day, comma, time = local(getattr(row, column), row.event.zone).partition(", ")
+        return format_html('<span class="turnout-moment"><span>{}</span> <span>{}</span></span>', day + comma, time)
+
+    return shown
 
 
 class Ledger(ReadOnly, DomainAdmin):
@@ -54,6 +66,8 @@ class AttendanceAuditAdmin(Ledger):
         (_("Who"), {"fields": [("by", "source"), "db_user"]}),
     ]
     readonly_fields = ["happened", "recorded", "by"]
+    happened = at_event("marked_at", _("happened"))
+    recorded = at_event("created_at", _("recorded"))
 
     @display(description=_("from"), label=COLOURS)
     def before(self, row):
@@ -62,14 +76,6 @@ class AttendanceAuditAdmin(Ledger):
     @display(description=_("to"), label=COLOURS)
     def after(self, row):
         return row.to_status, row.get_to_status_display()
-
-    @display(description=_("happened"))
-    def happened(self, row):
-        return local(row.marked_at, row.event.zone)
-
-    @display(description=_("recorded"))
-    def recorded(self, row):
-        return local(row.created_at, row.event.zone)
 
     @display(description=_("by"))
     def by(self, row):
@@ -81,6 +87,8 @@ class AttendanceAuditAdmin(Ledger):
 class ScanAdmin(Ledger):
     list_select_related = ["event", "point", "attendee__user_profile", "by", "device"]
     search_fields = PERSON
+    scanned = at_event("scanned_at", _("scanned"))
+    received = at_event("received_at", _("received"))
 
     @display(description=_("where"))
     def where(self, row):
@@ -89,14 +97,6 @@ class ScanAdmin(Ledger):
     @display(description=_("by"))
     def scanner(self, row):
         return answers_for(row.by, row.device)
-
-    @display(description=_("scanned"))
-    def scanned(self, row):
-        return local(row.scanned_at, row.event.zone)
-
-    @display(description=_("received"))
-    def received(self, row):
-        return local(row.received_at, row.event.zone)
 
 
 @admin.register(CheckIn)
@@ -111,6 +111,8 @@ class CheckInAdmin(ScanAdmin):
         (_("Who"), {"fields": ["scanner", ("undone", "undone_by")]}),
     ]
     readonly_fields = ["where", "arrived", "scanned", "received", "scanner", "undone"]
+    arrived = at_event("checked_in_at", _("checked in"))
+    undone = at_event("undone_at", _("undone"))
 
     @display(
         description=_("result"),
@@ -119,17 +121,9 @@ class CheckInAdmin(ScanAdmin):
     def state(self, row):
         return ("undone", _("Undone")) if row.undone_at else (row.result, row.get_result_display())
 
-    @display(description=_("checked in"))
-    def arrived(self, row):
-        return local(row.checked_in_at, row.event.zone)
-
-    @display(description=_("upload"), label={"late": "warning"})
+    @display(description=_("sent late"), label={"late": "warning"})
     def upload(self, row):
         return ("late", _("Late")) if row.uploaded_late else None
-
-    @display(description=_("undone"))
-    def undone(self, row):
-        return local(row.undone_at, row.event.zone)
 
 
 @admin.register(CheckInAttempt)
@@ -147,10 +141,10 @@ class CheckInAttemptAdmin(ScanAdmin):
     def refusal(self, row):
         return row.get_reason_display()
 
-    @display(description=_("and yet"), label={"inside": "danger"})
+    @display(description=_("inside?"), label={"inside": "danger"})
     def walked_on(self, row):
         return ("inside", _("Inside already")) if row.inside else None
 
-    @display(description=_("ticket's hash"))
+    @display(description=_("ticket (hash)"))
     def ticket(self, row):
         return f"{row.code_hash[:10]}…" if row.code_hash else "–"

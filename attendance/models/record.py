@@ -27,7 +27,7 @@ class AttendanceSource(models.TextChoices):
 
     SCAN = "scan", _("Scan")
     ADMIN = "admin", _("Admin")
-    API = "api", _("API")
+    API = "api", _("App or device")
     UNDO = "undo", _("Undo")
     APPROVAL = "approval", _("Let in again")
     AUTO_ABSENCE = "auto_absence", _("Automatic absence")

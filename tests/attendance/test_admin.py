@@ -24,6 +24,7 @@ from tests.factories import (
     CheckInPointFactory,
     DoorDeviceFactory,
     EventFactory,
+    JoinRequestFactory,
     SessionFactory,
     UserProfileFactory,
     member,
@@ -64,6 +65,17 @@ def attendee(event, first_name="Jane", **fields):
 
 def act(client, name, rows, **data):
     return client.post(LIST, {"action": name, "_selected_action": [row.pk for row in rows], **data})
+
+
+def confirmed(client, name, rows, **data):
+    """As somebody does who reads the question and says yes to it."""
+    form = Filled(act(client, name, rows).content.decode(), "act_form").data
+    return client.post(LIST, form | {key: [value] for key, value in data.items()})
+
+
+def read(html):
+    """What stands on the page."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
 
 
 def told(response):
@@ -140,7 +152,7 @@ def test_each_status_is_marked_with_counts_a_reason_for_each_failure_and_the_aud
 def test_back_to_unknown_is_on_record_and_says_who(desk, event, organizer):
     one = attendee(event)
     scan(event, one)
-    response = act(desk, "mark_unknown", [one], act_form="1", notes="The wrong Jane")
+    response = confirmed(desk, "mark_unknown", [one], notes="The wrong Jane")
     assert told(response) == ["1 back to unknown."]
     one.refresh_from_db()
     assert (one.attendance_status, one.attendance_marked_by) == ("unknown", organizer)
@@ -149,6 +161,53 @@ def test_back_to_unknown_is_on_record_and_says_who(desk, event, organizer):
         ("present", "unknown", "admin", "The wrong Jane"),
     ]
     assert CheckIn.objects.get().undone_by == organizer
+
+
+MARKED = {"Ada": "present", "Bea": "excused", "Cleo": "excused", "Dora": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("mark_present", "3 of them are marked already: 2 excused, 1 absent."),
+        ("mark_late", "4 of them are marked already: 1 present, 2 excused, 1 absent."),
+        ("mark_excused", "2 of them are marked already: 1 present, 1 absent."),
+        ("mark_absent", "3 of them are marked already: 1 present, 2 excused."),
+        ("mark_unknown", "4 of them are marked already: 1 present, 2 excused, 1 absent."),
+    ],
+)
+def test_what_others_have_marked_is_told_before_a_selection_takes_it_away(desk, event, organizer, name, sentence):
+    rows = [attendee(event, one) for one in (*MARKED, "Zoe")]
+    for one, status in zip(rows, MARKED.values(), strict=False):
+        marking.mark(attendee_id=one.pk, status=status, actor=organizer)
+
+    def statuses():
+        return [Attendee.objects.get(pk=one.pk).attendance_status for one in rows]
+
+    before = statuses()
+
+    asked = act(desk, name, rows)
+    assert asked.context["warning"] == sentence and sentence in asked.content.decode()
+    assert statuses() == before
+
+    form = Filled(asked.content.decode(), "act_form").data
+    marking.mark(attendee_id=rows[-1].pk, status="late", actor=organizer)
+    again = desk.post(LIST, form)
+    if name == "mark_late":  # nobody was marked otherwise since
+        assert again.status_code == 302
+    else:
+        assert "1 late" in again.context["warning"] and statuses() == [*before[:-1], "late"]
+        assert desk.post(LIST, Filled(again.content.decode(), "act_form").data).status_code == 302
+    assert set(statuses()) == {name.removeprefix("mark_")}
+
+
+@pytest.mark.parametrize("name", ["mark_present", "mark_late"])
+def test_people_of_whom_nobody_has_said_anything_are_marked_at_once(desk, event, organizer, name):
+    removed = attendee(event, "John")
+    marking.mark(attendee_id=removed.pk, status="absent", actor=organizer)
+    removals.remove(attendee_id=removed.pk, actor=organizer, reason="Why")
+    rows = [attendee(event, "Ada"), attendee(event, "Bea"), removed]
+    assert told(act(desk, name, rows))[0] == f"2 marked {name.removeprefix('mark_')}."
 
 
 def test_an_empty_note_takes_none_away(desk, event, organizer):
@@ -207,8 +266,45 @@ def test_the_page_tells_when_by_whom_and_through_what_in_the_events_zone(desk, e
     scan(event, one, scanner_of={"device": device})
     Attendee.objects.filter(pk=one.pk).update(attendance_marked_at=datetime(2026, 7, 1, 22, 30, tzinfo=UTC))
     text = text_of(desk, page_of(one))
-    assert "Thu 02 Jul 2026, 00:30 CEST" in text
+    assert "Thu 02 Jul 2026, 00:30 CEST" in read(text)
     assert "Tablet at the gate (device)" in text
+
+
+@pytest.mark.parametrize("name", ["attendee", "doordevice", "checkinattempt", "checkin", "attendanceaudit"])
+def test_moments_are_the_events_in_every_list_and_on_every_page(desk, event, organizer, name):
+    moment = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+    one, device = attendee(event), DoorDeviceFactory(event=event, created_by=organizer)
+    scan(event, one, scanner_of={"device": device})
+    scan(event, one, at=timezone.now() - timedelta(days=40), scanner_of={"device": device})
+    rows = {
+        "attendee": Attendee.objects.all(),
+        "doordevice": DoorDevice.objects.all(),
+        "checkinattempt": CheckInAttempt.objects.all(),
+        "checkin": CheckIn.objects.all(),
+        "attendanceaudit": AttendanceAudit.objects.all(),
+    }[name]
+    if name == "checkinattempt":
+        CheckInAttempt.objects.create(event=event, attendee=one, device=device, reason="point_closed")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # past the guards of the ledgers
+        moments = {one.column for one in rows.model._meta.fields if one.get_internal_type() == "DateTimeField"}
+        columns = moments - {"revoked_at"}
+        cursor.execute(
+            f"UPDATE {rows.model._meta.db_table} SET {', '.join(f'{column} = %s' for column in columns)}",
+            [moment] * len(columns),
+        )
+        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+    row = rows.first()
+    for address in (reverse(f"admin:attendance_{name}_changelist"), page_of(row)):
+        text = read(text_of(desk, address))
+        assert "Thu 02 Jul 2026, 00:30 CEST" in text
+        assert not re.search(r"July \d|\d [ap]\.m\.", text), address
+
+
+def test_pages_are_called_what_they_are(desk, event):
+    assert "<title> Attendees | Turnout</title>" in re.sub(r"\s+", " ", text_of(desk, LIST)).replace(" </ti", "</ti")
+    figures_of = desk.get(reverse("admin:attendance_attendee_figures", args=(event.pk,)))
+    assert figures_of.context["title"] == f"{event.title}: attendance figures"
 
 
 def test_the_record_of_an_attendee_is_read_and_not_written(desk, event, organizer):
@@ -291,7 +387,7 @@ def test_the_list_of_a_sessions_point_says_who_was_in_the_session(as_role, event
 
 def test_a_refused_scan_of_somebody_inside_already_says_so(desk, event, ledgers):
     text = text_of(desk, reverse("admin:attendance_checkinattempt_changelist"))
-    assert "Inside already" in text and "Ticket of somebody removed" in text
+    assert "Inside already" in text and "Inside?" in text and "Ticket of somebody removed" in text
     [attempt] = CheckInAttempt.objects.all()
     assert f"{attempt.code_hash[:10]}…" in text and attempt.code_hash not in text
 
@@ -395,7 +491,7 @@ def test_revoking_counts_at_once(desk, event):
     waiting = DoorDeviceFactory(event=event)
     rows = {"_selected_action": [device.pk, waiting.pk], "action": "revoke", "act_form": "1"}
     response = desk.post(reverse("admin:attendance_doordevice_changelist"), rows)
-    assert told(response) == ["2 revoked."]
+    assert told(response) == ["2 devices revoked."]
     carries = {"HTTP_AUTHORIZATION": f"Device {token}"}
     assert desk.get(f"/api/v1/events/{event.pk}/door/", **carries).status_code == 401
     assert waiting.enrolment_code not in text_of(desk, page_of(waiting))
@@ -414,6 +510,42 @@ def test_a_device_scans_at_points_of_its_own_event(desk, event):
     device = DoorDevice.objects.get()
     assert list(device.points.all()) == [own]
     assert list(desk.get(page_of(device)).context["adminform"].form.fields["points"].queryset) == [own]
+
+
+def test_a_device_scans_somewhere(desk, event):
+    point = CheckInPointFactory(event=event)
+    nowhere = new_device(desk, event=event.pk, at_door="")
+    assert nowhere.context["adminform"].form.non_field_errors() == ["Choose the event's door or a point."]
+    assert not DoorDevice.objects.exists()
+    assert new_device(desk, event=event.pk, at_door="", points=[point.pk]).status_code == 302
+    device = DoorDevice.objects.get()
+    form = filled(desk, page_of(device), "doordevice_form")
+    again = desk.post(page_of(device), form | {"points": []})
+    assert again.context["adminform"].form.non_field_errors() == ["Choose the event's door or a point."]
+    assert list(device.points.all()) == [point]
+
+
+def test_a_new_device_is_offered_points_of_what_is_still_to_come_by_event(desk, event):
+    over = EventFactory(organization=event.organization, starts_at=timezone.now() - timedelta(days=9))
+    later = EventFactory(organization=event.organization, starts_at=event.starts_at + timedelta(days=9), title="Later")
+    points = [CheckInPointFactory(event=one, name="Gate") for one in (later, over, event, EventFactory())]
+    page = desk.get(reverse("admin:attendance_doordevice_add"))
+    field = page.context["adminform"].form.fields["points"]
+    assert [(key.value, label) for key, label in field.choices] == [
+        (points[2].pk, f"{event.title}: Gate"),
+        (points[0].pk, "Later: Gate"),
+    ]
+
+
+def test_a_revoked_device_is_a_record(desk, event, organizer):
+    device = DoorDeviceFactory(event=event)
+    assert 'name="name"' in text_of(desk, page_of(device))
+    devices.revoke(device_id=device.pk, actor=organizer)
+    text = text_of(desk, page_of(device))
+    assert 'name="name"' not in text and device.name in text
+    assert desk.post(page_of(device), {"name": "Other", "at_door": "on"}).status_code == 403
+    device.refresh_from_db()
+    assert device.name != "Other"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -606,6 +738,26 @@ def test_the_export_has_what_organisers_expect_in_the_events_zone(desk, event, o
     sheet = openpyxl.load_workbook(io.BytesIO(exported(desk, "1"))).active
     cells = {cell.value for row in sheet.iter_rows() for cell in row}
     assert {"'=1+1", "2026-07-02 00:30"} <= cells
+
+
+def test_the_export_says_what_it_has_in_words(desk, event):
+    attendee(event, "Ada", visibility_enabled=True)
+    attendee(event, "Bea", visibility_enabled=False)
+    page = reverse("admin:attendance_attendee_export")
+    text = read(text_of(desk, page))
+    assert "First name, Last name, E-mail, Event, Status, Plus ones, Attendance" in text
+    assert "__" not in text and "visibility_enabled" not in text
+    rows = {row["First name"]: row for row in csv.DictReader(io.StringIO(exported(desk).decode("utf-8-sig")))}
+    assert [rows[name]["Visible in the room"] for name in ("Ada", "Bea")] == ["yes", "no"]
+    book = openpyxl.load_workbook(io.BytesIO(exported(desk, "1")))
+    assert book.sheetnames == ["Attendees"]
+    assert {"yes", "no"} < {cell.value for row in book.active.iter_rows() for cell in row}
+    for model, name in (("attendance_attendee", "attendees"), ("requests_joinrequest", "join-requests")):
+        JoinRequestFactory(event=event)
+        day = timezone.localdate().isoformat()
+        for query, file in (("", f"{name}-{day}"), (f"?event__id__exact={event.pk}", f"{name}-{event.slug}-{day}")):
+            answer = desk.post(reverse(f"admin:{model}_export") + query, {"format": "1"})
+            assert answer["Content-Disposition"] == f'attachment; filename="{file}.xlsx"'
 
 
 def test_the_export_asks_the_same_number_of_questions_for_one_and_three(desk, event, organizer):

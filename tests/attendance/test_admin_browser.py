@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 
+from attendance.models import CheckInAttempt
 from attendance.operations import devices, marking
-from tests.factories import AttendeeFactory, DoorDeviceFactory, EventFactory, member
+from tests.factories import AttendeeFactory, CheckInPointFactory, DoorDeviceFactory, EventFactory, crowd, member
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -78,3 +80,81 @@ def test_a_new_phone_is_registered_from_its_page(sign_in, going_on, width):
     devices.enrol(code=device.enrolment_code)
     page.reload()
     assert page.locator(".turnout-enrol").count() == 0
+
+
+THEIRS = [
+    ("label", ".select2-search__field"),  # the box to search in, which select2 makes in every multi-select
+]
+"""Rule and selector."""
+
+
+def faults(page) -> list:
+    """What axe finds serious, without the theme's own."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (one["id"], node["target"], node["failureSummary"])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+        if not any(one["id"] == rule and page.evaluate(MATCHES, [node["target"][0], whose]) for rule, whose in THEIRS)
+    ]
+
+
+MATCHES = "([found, whose]) => document.querySelector(found).matches(whose)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_stands_in_the_way_of_anybody(sign_in, going_on, scheme):
+    device = DoorDeviceFactory(event=going_on)
+    device.points.add(CheckInPointFactory(event=going_on))
+    attendee = going_on.attendees.exclude(attendance_status="unknown").first()
+    page = sign_in(member(going_on.organization, "organizer"))
+    page.emulate_media(color_scheme=scheme)
+    pages = {
+        "overview": "",
+        "event": f"events/event/{going_on.pk}/change/",
+        "figures": f"attendance/attendee/figures/{going_on.pk}/",
+        "attendees": "attendance/attendee/",
+        "attendee": f"attendance/attendee/{attendee.pk}/change/",
+        "device": f"attendance/doordevice/{device.pk}/change/",
+    }
+    found = {}
+    for name, address in pages.items():
+        page.goto(f"/admin/{address}")
+        page.wait_for_load_state("networkidle")
+        assert ("dark" in page.get_attribute("html", "class").split()) is (scheme == "dark")
+        found[name] = faults(page)
+    assert found == dict.fromkeys(pages, [])
+
+
+COVERED = """() => {
+    const { left, top, width, height } = document.activeElement.getBoundingClientRect();
+    const above = document.elementFromPoint(left + width / 2, top + height / 2);
+    return !(document.activeElement.contains(above) || above?.contains(document.activeElement));
+}"""
+
+
+def test_what_has_the_focus_lies_under_no_bar(sign_in, going_on):
+    crowd(going_on, 40)
+    page = sign_in(member(going_on.organization, "organizer"))
+    page.goto("/admin/attendance/attendee/")
+    page.focus("#action-toggle")
+    for _row in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("!!document.activeElement.closest('#result_list tbody')"):
+            assert not page.evaluate(COVERED), page.evaluate("document.activeElement.outerHTML")
+    assert page.evaluate("scrollY") > 500
+
+
+def test_the_refused_scans_fit_a_desk(sign_in, going_on):
+    attendee, device = going_on.attendees.first(), DoorDeviceFactory(event=going_on, name="Phone at the gate")
+    scan = {"event": going_on, "attendee": attendee, "device": device, "scanned_at": timezone.now()}
+    CheckInAttempt.objects.create(**scan, reason="point_closed", inside=True, code_hash="ab" * 32)
+    page = sign_in(member(going_on.organization, "organizer"))
+    page.goto("/admin/attendance/checkinattempt/")
+    page.wait_for_load_state("networkidle")
+    lines = page.locator(".field-scanned .turnout-moment > span").evaluate_all(
+        "(spans) => spans.map((span) => [span.innerText, span.getClientRects().length])"
+    )
+    assert [count for _text, count in lines] == [1, 1] and lines[1][0].count(":") == 1
+    assert page.evaluate("document.querySelector('#result_list').getBoundingClientRect().right <= innerWidth")

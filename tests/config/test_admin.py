@@ -558,6 +558,14 @@ def test_exports_hold_no_formulas(desk, event):
             assert not any(value.startswith(("=", "+", "-", "@", "\t", "\r")) for value in row.values())
 
 
+@pytest.mark.django_db
+def test_the_way_in_asks_for_an_address(client):
+    text = client.get(reverse("admin:login")).content.decode()
+    assert "E-mail" in text and "username" not in re.sub(r"<[^>]+>", "", text).lower()
+    answer = client.post(reverse("admin:login"), {"username": "ada@example.org", "password": "wrong"})
+    assert "Please enter the correct e-mail and password" in answer.content.decode()
+
+
 # -- Speed ---------------------------------------------------------------------------------------------------
 
 QUERIES = {

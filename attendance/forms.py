@@ -2,6 +2,7 @@
 
 from django import forms
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
@@ -154,5 +155,13 @@ class DoorDeviceForm(OfOneEventForm):
         if "points" in self.fields:
             self.fields["points"].help_text = _("Of the same event: other doors, and sessions.")
             if self.is_new:
-                self.fields["points"].queryset = self.fields["points"].queryset.select_related("event")
-                self.fields["points"].label_from_instance = lambda point: f"{point} ({point.event})"
+                ahead = self.fields["points"].queryset.filter(event__ends_at__gt=timezone.now())
+                by_event = ahead.order_by("event__starts_at", "event", "opens_at", "name")
+                self.fields["points"].queryset = by_event.select_related("event")
+                self.fields["points"].label_from_instance = lambda point: f"{point.event}: {point}"
+
+    def clean(self):
+        cleaned = super().clean()
+        if not (cleaned.get("at_door") or cleaned.get("points") or "points" in self.errors):
+            raise forms.ValidationError(_("Choose the event's door or a point."), code="nowhere")
+        return cleaned

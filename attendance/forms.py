@@ -1,7 +1,11 @@
 """Forms of pages that aren't a model's own."""
 
+from datetime import timedelta
+
 from django import forms
 from django.db import models
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -74,9 +78,8 @@ class ImportAttendanceForm(forms.Form):
 
     def __init__(self, *args, person, kept=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["event"].queryset = Event.objects.of_staff(person, roles_for("attendance.mark_attendee")).order_by(
-            "-starts_at", "-pk"
-        )
+        events = Event.objects.of_staff(person, roles_for("attendance.mark_attendee"))
+        self.fields["event"].queryset = events.order_by(_away(timezone.now()), "-starts_at", "-pk")
         if kept:
             field = self.fields["file"]
             field.required = False  # the browser must not ask for it again
@@ -97,6 +100,12 @@ class ImportAttendanceForm(forms.Form):
             no_is_absent=bool(chosen["no"]),
             overwrite=chosen["overwrite"],
         )
+
+
+def _away(now):
+    """How far an event lies ahead or behind; nothing for one that goes on."""
+    moment = Value(now, output_field=models.DateTimeField())
+    return Greatest(F("starts_at") - moment, moment - F("ends_at"), Value(timedelta(0)))
 
 
 class AttendanceNoteForm(forms.Form):

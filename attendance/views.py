@@ -28,6 +28,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from config import tables, uploads
 from config.errors import DomainError, NotFound
 from config.tables import TableError
+from events.admin import local
 
 from .forms import ImportAttendanceForm
 from .operations import imports
@@ -222,12 +223,17 @@ def _left(report):
 
 
 def _import_page(request, model_admin, form, token=None, report=None):
+    to_mark = []
+    for status, entries in report.to_mark.items() if report else ():
+        timed = [entry._replace(at=entry.at and local(entry.at, report.event.zone)) for entry in entries]
+        to_mark.append((status.label, timed))
     context = model_admin.admin_site.each_context(request) | {
         "title": _("Import attendance"),
         "opts": model_admin.opts,
         "form": form,
         "token": token,
         "report": report,
+        "to_mark": to_mark,
         "left": report and _left(report),
     }
     return TemplateResponse(request, "admin/import_attendance.html", context)

@@ -11,6 +11,7 @@ from itertools import islice
 
 import openpyxl
 from django.utils.translation import gettext as _
+from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 SIZE_LIMIT = 5 * 1024 * 1024
 ROW_LIMIT = 50_000
@@ -22,6 +23,9 @@ TEXTS_LIMIT = 15 * 1024 * 1024
 """Bytes of a workbook's own list of texts, the one part that is held in memory as a whole."""
 SHEET_LINES = 1_048_576
 """Lines of the longest sheet that a spreadsheet program makes."""
+
+UNCALCULATED = "=…"
+"""The text of a workbook's formula that has no value: a program wrote it, and no spreadsheet has opened it since."""
 
 DELIMITERS = ",;\t|"
 SAMPLE = 1_000
@@ -204,12 +208,41 @@ def _check_archive(data):
         raise TableError(_("This workbook is too large when unpacked. Save the list alone, as CSV."))
 
 
+class _Parser(WorkSheetParser):
+    """The library says None for an empty cell and for a formula that nobody has worked out."""
+
+    def parse_cell(self, element):
+        cell = super().parse_cell(element)
+        if cell["value"] is None and element.find(FORMULA_TAG) is not None and element.get("t") != "str":
+            cell["value"] = UNCALCULATED  # of the type "str" it came to an empty text
+        return cell
+
+
 def _cells(sheet) -> Iterator[tuple[int, tuple[str, ...]]]:
-    # Several programs declare too small a sheet, and cells would be lost; others one without end.
-    rows = sheet.iter_rows(max_row=SHEET_LINES, max_col=COLUMN_LIMIT + 1, values_only=True)
-    for line, values in enumerate(rows, start=1):
-        empty = values.count(None) == len(values)  # told fast, as a sheet may have a million such lines
-        yield line, () if empty else _tidy([_as_text(value) for value in values], line)
+    """As text, with one empty line for many.
+
+    By the library's parser and not its rows: several programs declare too small a sheet, and cells
+    would be lost; others one without end.
+    """
+    book, last = sheet.parent, 0
+    with sheet._get_source() as source:
+        parser = _Parser(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        )
+        for line, row in parser.parse():
+            if not last < line <= SHEET_LINES:
+                continue
+            if line > last + 1:
+                yield last + 1, ()
+            last = line
+            values = {cell["column"]: cell["value"] for cell in row if cell["value"] is not None}
+            width = min(max(values, default=0), COLUMN_LIMIT + 1)
+            yield line, _tidy([_as_text(values.get(column)) for column in range(1, width + 1)], line)
 
 
 ERRORS = {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"}

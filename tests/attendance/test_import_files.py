@@ -8,7 +8,7 @@ import pytest
 
 from attendance.models.record import AttendanceStatus
 from attendance.operations import imports
-from attendance.operations.imports import columns
+from attendance.operations.imports import columns, matching
 from config import tables
 from tests import factories
 
@@ -56,7 +56,10 @@ REAL = {
     ),
     "vendor-shapes/angle-bracket-mailto-emails.csv": (2, {"name": "Name", "email": "Email"}),
     "vendor-shapes/beehiiv.csv": (2, {"email": "Email", "general_status": "Status"}),
-    "vendor-shapes/dice-billetto.csv": (2, {"first_name": "First name", "last_name": "Last name", "email": "Email"}),
+    "vendor-shapes/dice-billetto.csv": (
+        2,
+        {"first_name": "First name", "last_name": "Last name", "email": "Email", "event": "Event"},
+    ),
     "vendor-shapes/google-contacts.csv": (2, GIVEN | GOOGLE),
     "vendor-shapes/google-forms.csv": (2, {"email": "Email Address", "name": "Your full name", "phone": "Phone"}),
     "vendor-shapes/hubspot.csv": (2, NAMES | {"email": "Email", "phone": "Phone Number"}),
@@ -129,13 +132,30 @@ def event(db):
 
 @pytest.fixture
 def attend(event):
-    def attend(*emails, event=event, **fields):
+    """E-mail → attendee; called as the file says where it is given, else by what stands before the @."""
+
+    def attend(*emails, event=event, file=None):
+        names = names_in(file) if file else {}
         return {
-            email: factories.AttendeeFactory(event=event, user_profile__email=email, user_profile__first_name=email)
+            email: factories.AttendeeFactory(
+                event=event,
+                user_profile__email=email,
+                user_profile__first_name=names.get(email) or email.partition("@")[0].title(),
+                user_profile__last_name="",
+            )
             for email in emails
         }
 
     return attend
+
+
+def names_in(data) -> dict[str, str]:
+    """E-mail → name, of the first row with it."""
+    table = read(data)
+    known, names = columns.understand(table), {}
+    for row in table.rows:
+        names.setdefault(known.cell(row, "email").lower(), matching.name_in(known, row))
+    return names
 
 
 def run(event, data, **choices):
@@ -168,7 +188,7 @@ def test_real_webinar_report(shared_data, attend):
         starts_at=start, ends_at=start + timedelta(hours=4), timezone="Europe/Berlin", late_after=timedelta(minutes=12)
     )
     names = ("host", "buyer", "asker", "quiet", "grumpy", "noshow")
-    people = attend(*(f"{name}@example.invalid" for name in names), event=event)
+    people = attend(*(f"{name}@example.invalid" for name in names), event=event, file=data)
     report = run(event, data)
     assert result(people) == {
         "buyer": ("present", "10:50"),
@@ -194,7 +214,7 @@ def test_real_meeting_with_rejoins(shared_data, attend):
         late_after=timedelta(minutes=1),
     )
     names = ["harryp1", "weasleyf2", "weasleyg1", "hagridr4", "hagridr2", "lupinr3", "lupinr6", "blacks3", "deant312"]
-    people = attend(*(f"{name}@hogwarts.edu" for name in names), "malfoyd3@hogwarts.edu", event=event)
+    people = attend(*(f"{name}@hogwarts.edu" for name in names), "malfoyd3@hogwarts.edu", event=event, file=data)
     report = run(event, data)
     assert result(people) == {
         "harryp1": ("present", "07:52"),
@@ -213,25 +233,43 @@ def test_real_meeting_with_rejoins(shared_data, attend):
 
 def test_real_guest_list_says_who_was_checked_in(shared_data, attend, event):
     data = (shared_data / "guests" / "vendor-shapes" / "luma.csv").read_bytes()
-    people = attend("dani.sv@gmail.com.example", "erik.ek@proton.me.example")
+    people = attend("dani.sv@gmail.com.example", "erik.ek@proton.me.example", file=data)
     report = run(event, data.replace(b"2026-05-01T19:02", b"2024-05-03T17:02"))
     assert (result(people), counts(report)) == ({"dani.sv": ("present", "19:02")}, {"silent": 1})
 
 
 def test_real_registrations_mark_nobody(shared_data, attend, event):
     data = (shared_data / "guests" / "eventbrite-attendees.csv").read_bytes()
-    people = attend("jdoe1@test1mail.com")
+    people = attend("jdoe1@test1mail.com", file=data)
     report = run(event, data, listed=AttendanceStatus.PRESENT, no_is_absent=True)
     assert (result(people), counts(report)) == ({}, {"silent": 1, "unknown": 2})
     assert report.notes == ["“Attendee Status” says who registered, not who came."]
 
 
 def test_real_check_in_list_that_nobody_is_checked_in_on(shared_data, attend, event):
+    """Two people of one order, whose e-mail both have."""
     data = (shared_data / "guests" / "pretix-checkin-list.csv").read_bytes()
-    people = attend("dummy@dummy.test")
+    people = attend("dummy@dummy.test", file=data)
     report = run(event, data, no_is_absent=True)
-    assert (result(people), counts(report)) == ({}, {"silent": 1})
+    assert (result(people), counts(report)) == ({}, {"silent": 1, "ambiguous": 1})
     assert report.notes == ["Nothing is filled in under Checked in: the list doesn't say who came."]
+    report = run(event, data.replace(b'"13.00",""', b'"13.00","yes"'))
+    [andrea] = report.ambiguous
+    reason = "dummy@dummy.test belongs to Mr Peter A Jones; the list says Mrs Andrea J Zulu."
+    assert (result(people), andrea.line, andrea.reason) == ({}, 3, reason)
+    report = run(event, data.replace(b'"23.00",""', b'"23.00","yes"'))
+    assert (result(people), counts(report)) == ({"dummy": ("present", None)}, {"ambiguous": 1})
+
+
+def test_real_check_in_list_with_known_tickets(shared_data, event):
+    data = (shared_data / "guests" / "pretix-checkin-list.csv").read_bytes()
+    andrea = factories.AttendeeFactory(event=event, ticket_code="ggsngqtnmhx74jswjngw3fk8pfwz2a7k")
+    report = run(event, data.replace(b'"13.00",""', b'"13.00","yes"'))  # the ticket is somebody else's here
+    assert counts(report) == {"unknown": 1, "ambiguous": 1}
+    andrea.user_profile.first_name, andrea.user_profile.last_name = "Andrea", "Zulu"
+    andrea.user_profile.save(update_fields=["first_name", "last_name"])
+    report = run(event, data.replace(b'"13.00",""', b'"13.00","yes"'))
+    assert (counts(report), report.marked) == ({"unknown": 1}, 1)
 
 
 @pytest.mark.parametrize("name", ["door-list-de-30.csv", "wedding-checkin-zh-TW.csv"])
@@ -243,14 +281,29 @@ def test_real_lists_of_names_are_refused(shared_data, event, name):
 def test_real_contacts_need_to_be_told_what_they_mean(shared_data, attend, event, settings):
     settings.PHONE_REGION = "SE"
     data = (shared_data / "guests" / "vendor-shapes" / "pipedrive.csv").read_bytes()
-    people = attend("greta.gran@gmail.com.example")
-    by_phone = factories.AttendeeFactory(event=event, user_profile__email=None, user_profile__phone="+46704445566")
+    people = attend("greta.gran@gmail.com.example", file=data)
+    by_phone = factories.AttendeeFactory(
+        event=event, user_profile__email=None, user_profile__phone="+46704445566", user_profile__first_name="Hugo"
+    )
     with pytest.raises(imports.AskListed):
         run(event, data)
     report = run(event, data, listed=AttendanceStatus.PRESENT)
     by_phone.refresh_from_db()
     assert (result(people), by_phone.attendance_status) == ({"greta.gran": ("present", None)}, "present")
     assert counts(report) == {}
+
+
+@pytest.mark.parametrize("name", [name for name, (_rows, known) in REAL.items() if "email" in known])
+def test_names_in_real_files_contradict_nobody(shared_data, attend, event, name):
+    data = (shared_data / "guests" / name).read_bytes()
+    people = attend(*(found for cell in names_in(data) if (found := "".join(matching.ADDRESS.findall(cell)))))
+    for email, called in names_in(data).items():
+        if person := people.get("".join(matching.ADDRESS.findall(email))):
+            person.user_profile.first_name = called
+            person.user_profile.save(update_fields=["first_name"])
+    report = run(event, data, listed=AttendanceStatus.PRESENT, dates=imports.DAY_FIRST)
+    others = [entry.name for entry in report.ambiguous]
+    assert others == (["Mrs Andrea J Zulu"] if name.startswith("pretix") else [])
 
 
 # -- Exports after the makers' documentation ---------------------------------------------------------
@@ -405,6 +458,33 @@ def test_webinar_names_the_tables_that_were_not_read(attend, event):
         "“Panelist Details”",
         "“Other Attended”",
     ]
+
+
+def test_formulas_without_value_are_listed_where_their_column_counts(attend, event):
+    """A program wrote them, and no spreadsheet has worked them out since."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["E-Mail", "Anwesend", "Menü", "Status"])
+    sheet.append(["ann@example.org", "=TRUE()", None, None])
+    sheet.append(["bo@example.org", "x", '="veg"', "=A3"])
+    sheet.append(['="cy"&"@example.org"', "x", None, None])
+    packed = io.BytesIO()
+    book.save(packed)
+    people = attend(*PEOPLE)
+    report = run(event, packed.getvalue())
+    assert result(people) == {"bo": ("present", None)}
+    reason = "“{}”: a formula without a value: open and save the file in a spreadsheet program first."
+    assert [(entry.line, entry.reason) for entry in report.unreadable] == [
+        (2, reason.format("Anwesend")),
+        (4, reason.format("E-Mail")),
+    ]
+    assert (counts(report), report.notes, report.unused) == ({"unreadable": 2}, [], ["Menü", "Status"])
+
+    sheet.delete_rows(3, 2)
+    packed = io.BytesIO()
+    book.save(packed)
+    report = run(event, packed.getvalue())
+    assert (counts(report), report.notes) == ({"unreadable": 1}, [])
 
 
 def test_workbook_is_imported(attend, event):

@@ -12,6 +12,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import RequestFactory
+from django.utils import timezone
 
 from attendance import views
 from attendance.models import Attendee
@@ -147,6 +148,22 @@ def test_page_tells_what_is_wrong_with_the_file(visit, event, organizer, monkeyp
     assert errors(answer) == {"file": ["This file has more than 5 MB."]}
 
 
+def test_page_writes_times_so_that_day_and_month_are_told(visit, event, bo, organizer):
+    rows = "Email,Join time\nbo@example.org,03/05/2024 19:31\n"
+    page = visit(organizer, **fields_for(event, rows)).content.decode()
+    assert '<span class="font-semibold">Bo Ek</span>, Fri 03 May 2024, 19:31 CEST</li>' in page
+
+
+def test_page_warns_of_a_list_of_another_event_and_names_what_is_not_used(visit, event, bo, organizer):
+    rows = f"Event,Email,Attended,Shoe <size>,{'x' * 70}\nMakers at the Quay,bo@example.org,yes,42,\n"
+    page = visit(organizer, **fields_for(event, rows)).content.decode()
+    warning = f"The list says “Makers at the Quay”; you are importing into “{event.title}”."
+    assert page.index(f'<p class="turnout-warning" role="alert">{warning}</p>') < page.index("import-counts")
+    assert f"Not used: “Shoe &lt;size&gt;”, “{'x' * 59}…”</li>" in page
+    page = visit(organizer, **fields_for(event)).content.decode()
+    assert "turnout-warning" not in page and "Not used" not in page
+
+
 def test_page_escapes_what_the_file_says(visit, event, bo, organizer):
     text = "Name,Email,<b>x</b>,Attended\n<script>1</script>,<i>y</i>,,<u>z</u>\nBo,bo@example.org,,<u>z</u>\n"
     page = visit(organizer, **fields_for(event, text)).content.decode()
@@ -214,6 +231,23 @@ def test_page_offers_events_where_the_person_manages(visit, event, organizer):
     assert list(page.context_data["form"].fields["event"].queryset) == [event]
     for other in (foreign, looked_at):
         assert set(errors(visit(organizer, **fields_for(other)))) == {"event"}
+
+
+def test_page_offers_the_events_that_are_nearest_first(visit, organizer, event):
+    now, hours = timezone.now(), timedelta(hours=1)
+    spans = {
+        "going on": (-30, 2),
+        "over": (-5, -3),
+        "soon": (4, 90),
+        "last week": (-168, -160),
+        "next week": (166, 168),
+    }
+    for title, (start, end) in list(spans.items())[::-1]:
+        factories.EventFactory(
+            organization=event.organization, title=title, starts_at=now + start * hours, ends_at=now + end * hours
+        )
+    offered = visit(organizer).context_data["form"].fields["event"].queryset
+    assert [one.title for one in offered] == ["going on", "over", "soon", "last week", "next week", event.title]
 
 
 @pytest.mark.parametrize("role", ["viewer", "door", None])

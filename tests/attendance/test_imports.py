@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from attendance.models import AttendanceAudit, Attendee, CheckIn, CheckInPoint
 from attendance.models.record import AttendanceStatus
 from attendance.operations import imports, marking, record
-from attendance.operations.imports import moments, words
+from attendance.operations.imports import moments, names, words
 from config import tables
 from config.errors import NotFound
 from tests import factories
@@ -240,10 +240,27 @@ def test_rows_of_nobody_are_listed_with_the_reason(guest, run):
 
 def test_removed_people_and_those_of_other_events_are_unknown(guest, run, talk):
     guest("elsewhere", event=factories.EventFactory())
-    removed = guest("removed")
+    removed, eva = guest("removed"), guest("eva")
     Attendee.objects.filter(pk=removed.pk).update(status="removed")
-    report = run(HEAD + "A,elsewhere@example.org,yes\nB,removed@example.org,yes\n")
-    assert (marked(report), [line for line, _reason in left(report)["unknown"]]) == ({}, [2, 3])
+    report = run(
+        "Email,Ticket code,Attended\n"
+        "elsewhere@example.org,,yes\n"
+        "removed@example.org,,yes\n"
+        f",{removed.ticket_code},yes\n"
+        f"eva@example.org,{removed.ticket_code},yes\n"
+    )
+    assert (marked(report), left(report)) == (
+        {},
+        {
+            "unknown": [
+                (2, "Nobody in this event has this: Email."),
+                (3, "Removed Ek was removed from the event."),
+                (4, "Removed Ek was removed from the event."),
+            ],
+            "ambiguous": [(5, "Ticket code, Email point to different people: Eva Ek, Removed Ek.")],
+        },
+    )
+    assert (status_of(removed), status_of(eva), report.unlisted) == ("unknown", "unknown", 1)
 
 
 def test_identifiers_that_disagree_are_ambiguous(guest, run):
@@ -292,6 +309,147 @@ def test_columns_that_could_mean_the_same_are_not_chosen_from(guest, run):
     assert (report.marked, report.notes) == (1, ["Nobody is looked up by “Email”, “email”: they could mean the same."])
     for same in ("bo@example.org", ""):
         assert run(f"Email,email,Attended\nbo@example.org,{same},yes\n", dry_run=True).marked == 1
+
+
+# -- Names that contradict -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_email_under_two_names_marks_only_whose_it_is(guest, run, order):
+    bo = guest("bo")
+    rows = ["Bo Ek,bo@example.org,{}\n", "Somebody Else Entirely,bo@example.org,{}\n"][::order]
+    other = 3 if order == 1 else 2
+    reason = "bo@example.org belongs to Bo Ek; the list says Somebody Else Entirely."
+    report = run(HEAD + "".join(rows).format("yes", "yes"), dry_run=True)
+    assert (marked(report), left(report)) == ({"present": ["Bo Ek"]}, {"ambiguous": [(other, reason)]})
+    report = run(HEAD + "Bo Ek,bo@example.org,no\nSomebody Else Entirely,bo@example.org,yes\n")
+    assert left(report) == {"ambiguous": [(3, reason)], "silent": [(2, "")]}
+    assert status_of(bo) == "unknown"
+
+
+@pytest.mark.parametrize("heading", ["Email", "Ticket code", "owner_id", "Phone"])
+def test_another_name_contradicts_every_identifier(guest, run, heading):
+    bo = guest("bo", phone="+14155552671")
+    cell = {"Email": "bo@example.org", "Ticket code": bo.ticket_code, "owner_id": bo.owner_id}
+    cell["Phone"] = "+14155552671"
+    report = run(f"Last name,First name,{heading},Attended\nNordin,Eva,{cell[heading]},yes\n")
+    reason = f"{cell[heading]} belongs to Bo Ek; the list says Eva Nordin."
+    assert (marked(report), left(report)) == ({}, {"ambiguous": [(2, reason)]})
+
+
+def test_a_couple_with_one_email_is_told_apart_by_the_row_of_its_owner(guest, run):
+    guest("bo"), guest("eva")
+    rows = HEAD + "Bo Ek,bo@example.org,yes\nAnn Ek,bo@example.org,yes\n,eva@example.org,yes\n"
+    report = run(rows, dry_run=True)
+    reason = "Lines 2, 3 all point to Bo Ek, under different names."
+    assert (marked(report), left(report)) == ({"present": ["Bo Ek", "Eva Ek"]}, {"ambiguous": [(3, reason)]})
+    assert [entry.line for entry in report.to_mark["present"]] == [2, 4]
+    report = run(rows.replace("Bo Ek", "Cy Ek"), dry_run=True)
+    assert (marked(report), left(report)) == ({"present": ["Eva Ek"]}, {"ambiguous": [(2, reason), (3, reason)]})
+    report = run(HEAD + "Ann Ek,bo@example.org,yes\n", dry_run=True)
+    assert [entry.reason for entry in report.to_mark["present"]] == ["the list says Ann Ek"]
+
+
+def test_who_has_no_name_is_contradicted_by_none_but_not_by_two(guest, run):
+    guest("bo", first_name="", last_name=""), guest("eva")
+    report = run(HEAD + "Cy Lind,bo@example.org,yes\n,eva@example.org,yes\n--,eva@example.org,yes\n", dry_run=True)
+    assert (marked(report), left(report)) == ({"present": ["(no name)", "Eva Ek"]}, {})
+    report = run(HEAD + "Cy Lind,bo@example.org,yes\nAnn Berg,bo@example.org,yes\n")
+    reason = "Lines 2, 3 all point to (no name), under different names."
+    assert (marked(report), left(report)) == ({}, {"ambiguous": [(2, reason), (3, reason)]})
+
+
+SAME_NAMES = [
+    ("Anna Ek", "EK, ANNA"),
+    ("Anna Ek", "A. Ek"),
+    ("Anna Ek", "A E"),
+    ("Anna Ek", "Anna"),
+    ("Anna Ek", "Dr. Anna Maria Ek, PhD"),
+    ("Anna Ek", "Anna (she/her)"),
+    ("Richard Langly", 'Rich "Ringo" Langly'),
+    ("Ringo", 'Richard "Ringo" Langly'),
+    ("Robert Ek", "Bobby (Robert Ek)"),
+    ("Søren Müller", "Soren Mueller"),
+    ("José Ángel", "Jose Angel"),
+    ("Anne-Marie O'Brien", "Annemarie OBrien"),
+    ("Ronald McDonald", "RONALD MCDONALD"),
+    ("大明 王", "王大明"),
+    ("大明 王", "王大明闔府"),
+    ("Taro Yamada", "山田太郎"),
+    ("Anna Ek", "anna@example.org"),
+    ("Anna Ek", "Anna Ek <anna@example.org>"),
+    ("Anna Ek", "+46 70 123 45 67"),
+    ("Anna Ek", "–"),
+    ("Al Mag", "Al Mag"),
+]
+OTHER_NAMES = [
+    ("Anna Ek", "Bo Lind"),
+    ("Anna Ek", "B"),
+    ("Anna Ek", "A Lind"),
+    ("Dr. Anna Ek", "Dr. Bo Lind"),
+    ("Ana de Souza", "Rita de Castro"),
+    ("Anna Ek (she/her)", "Eva Lind (she/her)"),
+    ("Amy Li", "May Il"),
+    ("大明 王", "小美陳"),
+    ("Anna Ek", "iPhone"),
+]
+
+
+@pytest.mark.parametrize(
+    ("known", "called", "differ"),
+    [*((*pair, False) for pair in SAME_NAMES), *((*pair, True) for pair in OTHER_NAMES)],
+)
+def test_names_differ_that_have_no_word_in_common(known, called, differ):
+    pair = names.read(known), names.read(called)
+    for one, other in (pair, pair[::-1]):
+        assert bool(one and other and names.differ(one, other)) == differ
+
+
+@pytest.mark.parametrize(
+    ("called", "own"),
+    [
+        (["Harry", "Harry Potter", "Harry J. Potter", "harry potter (he/him)"], [0, 1, 2, 3]),
+        (["Max Potter", "Maximilian Potter", "M. Potter"], [0, 1, 2]),
+        (["Harry Potter", "Ginny Potter", ""], [0, 2]),
+        (["Albus Potter", "Ginny Potter", ""], [2]),
+        (["Ginny Potter", "Ginny Potter"], [0, 1]),
+        (["Harry", "Ginny"], [0]),
+    ],
+)
+def test_rows_of_one_person_under_different_names(called, own):
+    rows = [(number, names.read(one)) for number, one in enumerate(called)]
+    others = names.intruders(names.read("Harry Potter"), rows)
+    assert [number for number, _name in rows if number not in others] == own
+
+
+# -- The list of another event ---------------------------------------------------------------------
+
+
+def test_a_list_of_another_event_is_warned_of(guest, run, talk):
+    guest("bo"), guest("eva")
+    rows = "Event name,Email,Attended\n{},bo@example.org,yes\n{},eva@example.org,yes\n"
+    for title in (talk.title, f" {talk.title.upper()} ", ""):
+        assert run(rows.format(title, talk.title), dry_run=True).warning == ""
+    report = run(rows.format("Makers at the Quay", "Makers at the Quay"), dry_run=True)
+    assert report.warning == f"The list says “Makers at the Quay”; you are importing into “{talk.title}”."
+    assert report.marked == 2
+
+
+def test_rows_of_another_event_beside_those_of_this_one_are_listed(guest, run, talk):
+    guest("bo"), guest("eva")
+    report = run(f"Event,Email,Attended\nQuay,bo@example.org,yes\n{talk.title},eva@example.org,yes\n")
+    assert report.warning == f"The list says “Quay”; you are importing into “{talk.title}”."
+    assert (marked(report), left(report)) == (
+        {"present": ["Eva Ek"]},
+        {"ambiguous": [(2, "The row is about “Quay”.")]},
+    )
+
+
+def test_columns_that_are_not_used_are_named(guest, run):
+    guest("bo")
+    report = run("Email,Company,Status,Attended,,RSVP\nbo@example.org,Ek AB,paid,yes,,no\n")
+    assert report.columns == [("Email", "e-mail"), ("Attended", "who came")]
+    assert report.unused == ["Company", "Status", "RSVP"]
 
 
 # -- What a row says -----------------------------------------------------------------------------
@@ -359,6 +517,52 @@ def test_a_word_unheard_of_is_listed(guest, run):
     assert (marked(report), left(report)) == (
         {"present": ["Eva Ek"]},
         {"unreadable": [(2, "“jein” isn't understood.")]},
+    )
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "yes?",
+        "(yes)",
+        "-yes-",
+        "=TRUE()",
+        "no!",
+        "[no]",
+        "yes*",
+        "yes..",
+        "~yes",
+        "“yes”",
+        "?no",
+        "✓?",
+        "(✓)",
+        "_1_",
+        "+1",
+    ]
+    + ["yes no", "yes/no", "-1", "yes –", "1.0"],
+)
+def test_a_word_with_anything_around_it_is_listed(guest, run, cell):
+    guest("bo"), guest("eva")
+    report = run(HEAD + f"Bo,bo@example.org,{cell}\nEva,eva@example.org,yes\n", no_is_absent=True)
+    assert (marked(report), left(report)) == (
+        {"present": ["Eva Ek"]},
+        {"unreadable": [(2, f"“{cell}” isn't understood.")]},
+    )
+
+
+@pytest.mark.parametrize(
+    "cell", ["  YES ", "Yes.", "Sì", "Si\u0300", "済。", "Checked-in", "checked_in", "didn't  attend", "n/a"]
+)
+def test_a_word_may_have_capitals_accents_spaces_and_a_full_stop(cell):
+    assert words.meaning_of(cell)
+
+
+def test_an_x_with_a_doubt_is_no_tick(guest, run):
+    guest("bo"), guest("eva"), guest("ann")
+    report = run(HEAD + "Bo,bo@example.org,x?\nEva,eva@example.org,X\nAnn,ann@example.org,[x]\n", dry_run=True)
+    assert (marked(report), left(report)) == (
+        {"present": ["Eva Ek", "Ann Ek"]},
+        {"unreadable": [(2, "“x?” isn't understood.")]},
     )
 
 
@@ -627,11 +831,34 @@ def test_a_day_without_time_of_day_says_that_somebody_came(guest, run):
     assert status_of(bo) == "present" and bo.attendance_marked_at > timezone.now() - timedelta(minutes=1)
 
 
-def test_a_time_of_day_at_an_event_of_several_days_is_no_moment(guest, run):
-    event = factories.EventFactory(starts_at=utc(2024, 5, 3, 20), ends_at=utc(2024, 5, 5, 16))
-    bo = guest("bo", event=event)
-    run("Email,Time joined\nbo@example.org,9:05 AM\n", event=event)
-    assert status_of(bo) == "present" and bo.attendance_marked_at > timezone.now() - timedelta(minutes=1)
+DAYLESS = "A time of day alone doesn't tell which day it was, and the event's times don't either."
+
+
+@pytest.mark.parametrize(
+    ("days", "cell"), [(2, "9:05"), (2, "9:05 AM"), (2, "Door (19:05), Bar (20:00)"), (0, "05:00"), (0.9, "22:00")]
+)
+def test_a_time_of_day_that_tells_no_day_is_listed_or_named(guest, run, days, cell):
+    start = utc(2024, 5, 3, 20)
+    event = factories.EventFactory(starts_at=start, ends_at=start + timedelta(days=days, hours=2), timezone="UTC")
+    bo, eva = guest("bo", event=event), guest("eva", event=event)
+    report = run(f'Email,Time joined\nbo@example.org,"{cell}"\n', event=event)
+    assert (marked(report), left(report)) == ({}, {"unreadable": [(2, DAYLESS)]})
+    report = run(f'Email,Attended\nbo@example.org,"{cell}"\n', event=event)
+    assert (marked(report), left(report)) == ({}, {"unreadable": [(2, DAYLESS)]})
+    rows = f'Email,Attended,Time joined\nbo@example.org,yes,"{cell}"\neva@example.org,,"{cell}"\n'
+    report = run(rows, event=event)
+    assert (marked(report), left(report)) == ({"present": ["Bo Ek"]}, {"unreadable": [(3, DAYLESS)]})
+    assert report.notes == ["A time of day doesn't tell which day it was, and is not taken over: line 2."]
+    assert (status_of(bo), status_of(eva)) == ("present", "unknown")
+    assert bo.attendance_marked_at > timezone.now() - timedelta(minutes=1)
+
+
+def test_of_many_lines_some_are_named_and_all_are_counted(guest, run):
+    for number in range(12):
+        guest(f"g{number}")
+    rows = "".join(f"g{number}@example.org,yes,soon\n" for number in range(12))
+    [note] = run("Email,Attended,Join time\n" + rows).notes
+    assert note.endswith("is not taken over: line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … (12 in all).")
 
 
 def test_a_time_of_day_after_midnight_is_of_the_next_day(guest, run):

@@ -1,6 +1,7 @@
 """Reading tables that people upload: encodings, delimiters, several tables in a file, workbooks, and nonsense."""
 
 import io
+import re
 import time
 import zipfile
 from datetime import date, datetime
@@ -239,9 +240,30 @@ def test_read_workbook_that_declares_too_small_a_size():
     assert len(read(packed.getvalue()).rows) == 2
 
 
-def test_read_workbook_reads_what_formulas_came_to():
+def test_read_workbook_tells_a_formula_without_value_from_an_empty_cell():
+    data = workbook(Guests=[["Name", "Email"], ["=1+1", "a@example.org"], [None, "b@example.org"]])
+    assert cells(read(data)) == [(tables.UNCALCULATED, "a@example.org"), ("", "b@example.org")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (b'<c r="A2"><f>1+1</f><v>2</v></c>', "2"),
+        (b'<c r="A2" t="str"><f>A1</f><v>Bo</v></c>', "Bo"),
+        (b'<c r="A2" t="b"><f>1=1</f><v>1</v></c>', "true"),
+        (b'<c r="A2" t="str"><f>IF(1=2,1,"")</f><v></v></c>', ""),
+        (b'<c r="A2" t="inlineStr"><is><t>=TRUE()</t></is></c>', "=TRUE()"),
+        (b'<c r="A2"><f>1+1</f></c>', tables.UNCALCULATED),
+        (b'<c r="A2" t="b"><f>TRUE()</f><v/></c>', tables.UNCALCULATED),
+    ],
+)
+def test_read_workbook_reads_what_formulas_came_to(cell, text):
     data = workbook(Guests=[["Name", "Email"], ["=1+1", "a@example.org"]])
-    assert cells(read(data)) == [("", "a@example.org")]  # never calculated, so that there is nothing
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, re.sub(rb'<c r="A2".*?</c>', lambda _found: cell, old.read(name)))
+    assert cells(read(packed.getvalue())) == [(text, "a@example.org")]
 
 
 # -- Bounds ------------------------------------------------------------------------------------

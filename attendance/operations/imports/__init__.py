@@ -13,16 +13,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config.errors import DomainError, NotFound, operation
-from config.tables import Table
+from config.tables import UNCALCULATED, Table, fold
 from events.models import Event
 
 from ...models import AttendanceSource, AttendanceStatus
 from .. import marking, record
 from . import columns as headings
+from . import names
 from .columns import score
-from .matching import Nobody, Person, Room, name_in
+from .matching import Nobody, Person, Room, name_in, name_of
 from .moments import DAY_FIRST, MONTH_FIRST
-from .saying import CAME, NO, NOTHING, AskListed, AskOrder, Sayings, combined
+from .saying import CAME, NO, NOTHING, AskListed, AskOrder, Sayings, combined, lines_of
 
 __all__ = [
     "DAY_FIRST",
@@ -82,6 +83,8 @@ class Report:
     event: Event
     columns: list[tuple[str, str]]
     """Heading and what it was understood as."""
+    unused: list[str]
+    """Headings of all other columns."""
     rows: int
     to_mark: dict[AttendanceStatus, list[Entry]] = field(default_factory=dict)
     unchanged: list[Entry] = field(default_factory=list)
@@ -96,6 +99,8 @@ class Report:
     """Marked by somebody else while the import ran, and so left alone."""
     unlisted: int = 0
     """Attendees who aren't on the list."""
+    warning: str = ""
+    """That this may be the list of another event."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -132,12 +137,13 @@ MEANINGS = {
     "owner_id": gettext_lazy("owner ID"),
     "email": gettext_lazy("e-mail"),
     "phone": gettext_lazy("phone"),
-    "name": gettext_lazy("name, to read only"),
-    "first_name": gettext_lazy("first name, to read only"),
-    "last_name": gettext_lazy("last name, to read only"),
+    "name": gettext_lazy("name, only compared"),
+    "first_name": gettext_lazy("first name, only compared"),
+    "last_name": gettext_lazy("last name, only compared"),
     "status": gettext_lazy("who came"),
     "general_status": gettext_lazy("who came"),
     "moment": gettext_lazy("when they came"),
+    "event": gettext_lazy("event, only compared"),
 }
 REPLACEABLE = frozenset({AttendanceSource.AUTO_ABSENCE, AttendanceSource.IMPORT, AttendanceSource.BACKFILL})
 """Marks that no person made about this one attendee; a newer list corrects an older one."""
@@ -149,28 +155,81 @@ def _plan(event_id, table, choices, actor, now) -> tuple[Report, list[tuple[reco
         raise NotFound
     columns = headings.understand(table)
     notes = _check_columns(columns, table)
-    sayings = Sayings(columns, table.rows, event, choices, now)
+    rows = [row for row in table.rows if not _uncalculated(columns, row)]
+    sayings = Sayings(columns, rows, event, choices, now)
     room = Room(event_id)
-    report = Report(event, _understood(columns, sayings), rows=len(table.rows), notes=notes)
+    report = Report(event, *_understood(columns, sayings), rows=len(table.rows), notes=notes)
+    report.warning, elsewhere = _other_events(columns, rows, event)
     rows_of: dict[Person, list] = {}
     for row in table.rows:
-        found = room.find(columns, row)
-        if row.surplus:
-            found = Nobody("unreadable", _("The row has more cells than there are headings."))
+        found = _about(room, columns, row, elsewhere)
         if isinstance(found, Nobody):
             getattr(report, found.kind).append(Entry(row.line, name_in(columns, row), found.reason))
         else:
             rows_of.setdefault(found, []).append(row)
     marks = []
     for person, rows in rows_of.items():
-        if mark := _decide(report, person, rows, sayings, choices, event, actor, now):
-            line = rows[0].line
-            entry = Entry(line, person.name, _was(person) if person.is_marked else "", mark.at)
+        rows = _own(report, columns, person, rows)
+        if mark := _decide(report, person, rows, sayings, choices, event, actor, now) if rows else None:
+            reasons = [_was(person)] * person.is_marked + _called_otherwise(columns, person, rows)
+            entry = Entry(rows[0].line, person.name, "; ".join(reasons), mark.at)
             report.to_mark.setdefault(mark.new, []).append(entry)
             marks.append((mark, person, entry))
-    report.unlisted = len(room.people) - len(rows_of)
+    report.unlisted = room.active - len(rows_of)
     report.notes += sayings.remarks()
     return report, marks
+
+
+def _uncalculated(columns, row) -> list[str]:
+    """Headings of the row's formulas without value, of columns that count."""
+    meanings = columns.recognised.columns.keys() - ({"general_status"} if columns.has("status") else set())
+    return [columns.heading(one) for one in meanings if columns.cell(row, one) == UNCALCULATED]
+
+
+def _about(room, columns, row, elsewhere) -> Person | Nobody:
+    if row.surplus:
+        return Nobody("unreadable", _("The row has more cells than there are headings."))
+    if found := _uncalculated(columns, row):
+        means = ", ".join(f"“{heading}”" for heading in sorted(found))
+        reason = _("{columns}: a formula without a value: open and save the file in a spreadsheet program first.")
+        return Nobody("unreadable", reason.format(columns=means))
+    if row in elsewhere:
+        return Nobody("ambiguous", _("The row is about “{}”.").format(columns.cell(row, "event")[:100]))
+    return room.find(columns, row)
+
+
+def _other_events(columns, rows, event) -> tuple[str, set]:
+    """A warning where the list names another event, and the rows that do, where others name ours."""
+    named: dict[str, list] = {}
+    for row in rows:
+        if folded := fold(columns.cell(row, "event")):
+            named.setdefault(folded, []).append(row)
+    ours = named.pop(fold(event.title), None)
+    if not named:
+        return "", set()
+    titles = [columns.cell(found[0], "event")[:100] for found in named.values()]
+    warning = _("The list says {others}; you are importing into “{title}”.").format(
+        others=", ".join(f"“{title}”" for title in titles[:3]) + (" …" if len(titles) > 3 else ""), title=event.title
+    )
+    return warning, {row for found in named.values() for row in found} if ours else set()
+
+
+def _own(report, columns, person, rows) -> list:
+    """The person's rows without those that seem to be somebody else's, by their name; these are listed."""
+    others = set(names.intruders(person.called, [(row, name_of(columns, row)) for row in rows]))
+    if others:
+        lines = lines_of(rows)
+        reason = _("Lines {lines} all point to {name}, under different names.").format(lines=lines, name=person.name)
+        report.ambiguous += [Entry(row.line, name_in(columns, row), reason) for row in rows if row in others]
+    return [row for row in rows if row not in others]
+
+
+def _called_otherwise(columns, person, rows) -> list[str]:
+    for row in rows:
+        called = name_of(columns, row)
+        if called and person.called and not names.same(called, person.called):
+            return [_("the list says {}").format(name_in(columns, row)[:100])]
+    return []
 
 
 def _check_columns(columns, table) -> list[str]:
@@ -194,10 +253,12 @@ def _check_columns(columns, table) -> list[str]:
     return notes
 
 
-def _understood(columns, sayings) -> list[tuple[str, str]]:
-    used = {*headings.IDENTIFIERS, "name", "first_name", "last_name", sayings.status, sayings.moment}
-    places = sorted((place, meaning) for meaning, place in columns.recognised.columns.items() if meaning in used)
-    return [(columns.heading(meaning), str(MEANINGS[meaning])) for _place, meaning in places]
+def _understood(columns, sayings) -> tuple[list[tuple[str, str]], list[str]]:
+    """Columns that are used, with their meaning, and the headings of the rest."""
+    used = {*headings.IDENTIFIERS, *headings.NAMES, "event", sayings.status, sayings.moment}
+    places = {place: meaning for meaning, place in columns.recognised.columns.items() if meaning in used}
+    rest = [heading for place, heading in enumerate(columns.headers) if heading and place not in places]
+    return [(columns.headers[place], str(MEANINGS[meaning])) for place, meaning in sorted(places.items())], rest
 
 
 def _decide(report, person, rows, sayings, choices, event, actor, now) -> record.Mark | None:
@@ -209,7 +270,7 @@ def _decide(report, person, rows, sayings, choices, event, actor, now) -> record
     line = rows[0].line
     saying = combined([one for _row, one in said if not one.wrong])
     if saying is None:
-        lines = ", ".join(str(row.line) for row in rows)
+        lines = lines_of(rows)
         report.ambiguous.append(Entry(line, person.name, _("Lines {} contradict each other.").format(lines)))
         return None
     new, at = _status(saying, sayings, choices, event)

@@ -197,10 +197,16 @@ VOCABULARY = Vocabulary(
                 "参加時刻",
             ),
         ],
+        "event": [
+            *("event", "event name", "event title", "name of event", "Veranstaltung", "Veranstaltungsname"),
+            *("événement", "nom de l'événement", "evento", "nombre del evento", "nome do evento", "nome evento"),
+            *("evenement", "evenemang", "活動", "活動名稱", "活动", "活动名称", "イベント", "イベント名"),
+        ],
     }
 )
 
 IDENTIFIERS = ("ticket", "owner_id", "email", "phone")
+NAMES = ("name", "first_name", "last_name")
 ATTENDANCE = ("status", "moment", "general_status")
 OTHERS = re.compile(r"\b(hosts?|panelists?|alternative hosts?|organi[sz]ers?|presenters?|staff)\b", re.I)
 """In a table's title: people who are there to work. A report has the same columns for them."""
@@ -210,7 +216,7 @@ def score(headings, title) -> float:
     """How well a row of headings fits a list of who came."""
     known = VOCABULARY.recognise(headings)
     meanings = known.columns.keys() | known.ambiguous.keys()
-    identifying, naming = meanings & set(IDENTIFIERS), meanings & {"name", "first_name", "last_name"}
+    identifying, naming = meanings & set(IDENTIFIERS), meanings & set(NAMES)
     if not identifying and not naming:
         return 0
     telling = meanings & {"status", "moment"}

@@ -19,6 +19,7 @@ TELLING = {CAME, *AttendanceStatus.values} - {AttendanceStatus.UNKNOWN}
 AHEAD = timedelta(minutes=5)
 """How far the clock of whoever wrote the list may be ahead of ours."""
 FAR = gettext_lazy("The time lies more than a day before or after the event.")
+DAYLESS = gettext_lazy("A time of day alone doesn't tell which day it was, and the event's times don't either.")
 
 
 class AskListed(DomainError):
@@ -59,15 +60,15 @@ class Sayings:
         self.columns, self.event, self.now, self.notes = columns, event, now, []
         self.listed = choices.listed
         rows = [row for row in rows if any(columns.cell(row, one) for one in IDENTIFIERS)]  # sums judge no column
-        self.ignored: dict[str, list[int]] = {}
-        """Why a time was not taken over → the lines."""
+        self.ignored: dict[str, list] = {}
+        """Why a time was not taken over → the rows."""
         self.status = self._status_column(rows)
         self.moment = "moment" if columns.has("moment") else None
         if not (self.status or self.moment or self.listed):
             raise AskListed
         used = [one for one in (self.status, self.moment) if one]
         cells = {meaning: [cell for row in rows if (cell := columns.cell(row, meaning))] for meaning in used}
-        self.empty = bool(used) and not any(cells.values())
+        self.empty = bool(used and rows) and not any(cells.values())
         if self.empty:
             headings = ", ".join(columns.heading(meaning) for meaning in used)
             self.notes.append(
@@ -125,7 +126,9 @@ class Sayings:
         arrived, then, broken = self._cell(row, self.moment)
         if broken and what not in TELLING:
             return Saying(NOTHING, wrong=broken)
-        if broken:
+        if broken == str(DAYLESS):
+            self._ignore(row, _("A time of day doesn't tell which day it was"))
+        elif broken:
             self._ignore(row, _("A time isn't understood, or is of another day"))
         if self.status and not self.columns.cell(row, self.moment):
             arrived = NOTHING
@@ -146,13 +149,15 @@ class Sayings:
                 return NOTHING, None, str(FAR)
             zone = moments.zone_in(self.columns.heading(meaning))
             times = [moments.moment(one, self.order[meaning], self.event, zone) for one in readings]
+            if not any(times) and not any(one.dated for one in readings):
+                return NOTHING, None, str(DAYLESS)
             return CAME, min((one for one in times if one), default=None), ""
         if word := self._word(cell):
             return word, None, ""
         return NOTHING, None, _("“{cell}” isn't understood.").format(cell=cell[:100])
 
     def _word(self, cell):
-        return CAME if self.ticked and cell else words.meaning_of(cell)
+        return CAME if self.ticked and words.is_tick(cell) else words.meaning_of(cell)
 
     def _timely(self, row, what, at, only) -> Saying:
         """A time that can't be a check-in is not taken over; ``only``: nothing but the time says that they came."""
@@ -169,17 +174,20 @@ class Sayings:
         return Saying(what, at)
 
     def _ignore(self, row, reason):
-        self.ignored.setdefault(reason, []).append(row.line)
+        self.ignored.setdefault(reason, []).append(row)
 
     def remarks(self) -> list[str]:
         """Once all rows are read."""
         lines = [
-            _("{reason}, and is not taken over: line {lines}.").format(
-                reason=reason, lines=", ".join(map(str, found[:10])) + (" …" if len(found) > 10 else "")
-            )
+            _("{reason}, and is not taken over: line {lines}.").format(reason=reason, lines=lines_of(found))
             for reason, found in self.ignored.items()
         ]
         return [*self.notes, *lines]
+
+
+def lines_of(rows) -> str:
+    more = _(" … ({} in all)").format(len(rows)) if len(rows) > 10 else ""
+    return ", ".join(str(row.line) for row in rows[:10]) + more
 
 
 def _times(cell) -> list[moments.Reading]:

@@ -1,5 +1,8 @@
 """What a cell says about who came. A word that isn't here says nothing we would act on: it is listed."""
 
+import re
+import unicodedata
+
 from config.tables import fold
 
 from ...models import AttendanceStatus
@@ -108,12 +111,23 @@ def _meanings() -> dict[str, str]:
 MEANINGS = _meanings()
 
 
+WHOLE = re.compile(r"([^\W_]+(?:(?:\s+|[-'’/._])[^\W_]+)*)[.。]?")
+"""A cell that is words and nothing else: who writes "yes?" or "(yes)" has a doubt."""
+TICKS = {"x", "[x]"}
+
+
 def meaning_of(cell: str) -> str | None:
-    """A status, CAME, NO or NOTHING; None for a word unheard of."""
-    if folded := fold(cell):
-        return MEANINGS.get(folded)
+    """A status, CAME, NO or NOTHING; None for a word unheard of, or with anything around it."""
+    cell = unicodedata.normalize("NFC", cell.strip())
+    if fold(cell):
+        whole = WHOLE.fullmatch(cell)
+        return MEANINGS.get(fold(whole[1])) if whole else None
     signs = {SIGNS.get(char) for char in cell if char not in " \ufe0f"}
     return signs.pop() if len(signs) == 1 else NOTHING if not signs else None
+
+
+def is_tick(cell: str) -> bool:
+    return cell.strip().lower().removesuffix(".") in TICKS
 
 
 def ticked(cells) -> bool:

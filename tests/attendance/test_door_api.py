@@ -116,6 +116,15 @@ def test_counts_of_a_point_are_those_of_the_point(event, door):
     assert state(door, event)["counts"]["checked_in"] == 1
 
 
+def test_the_door_says_what_is_shut(event, door):
+    day = point(event, "Second day", opens_at=ago(days=-1), closes_at=ago(days=-2))
+    [one] = state(door, event)["points"]
+    day.refresh_from_db()
+    assert [parse_datetime(one[name]) for name in ("opens_at", "closes_at")] == [day.opens_at, day.closes_at]
+    Event.objects.filter(pk=event.pk).update(status=Event.Status.CANCELLED)
+    assert state(door, event)["event"]["status"] == "cancelled"
+
+
 def test_a_device_sees_its_own_points_only(event):
     own, other = point(event, "Own"), point(event, "Other")
     gate = device(event, "Gate", points=[own], at_door=False)

@@ -134,14 +134,20 @@ def with_camera(chromium, film):
 
 @pytest.fixture
 def phone(with_camera, live_server, film):
-    """``phone(person)``: a phone at 390 px on which the person is signed in; nobody for None."""
+    """``phone(person)``: a phone at 390 px on which the person is signed in; nobody for None.
+
+    With ``worker`` it can open the page without network, and fetches all of the page twice for that.
+    """
     film.show(None)
     expect.set_options(timeout=PATIENCE)
     contexts, errors, strangers = [], [], []
 
-    def made(person=None, **options):
+    def made(person=None, *, worker=False):
         context = with_camera.new_context(
-            base_url=live_server.url, viewport={"width": 390, "height": 844}, has_touch=True, **options
+            base_url=live_server.url,
+            viewport={"width": 390, "height": 844},
+            has_touch=True,
+            service_workers="allow" if worker else "block",
         )
         contexts.append(context)
         if person is not None:
@@ -178,12 +184,19 @@ def guest(event, name="Ana Costa", **fields):
     return AttendeeFactory(event=event, user_profile=person, **fields)
 
 
+def let_in(*attendees, point=None):
+    """By somebody else, on another phone."""
+    event = attendees[0].event
+    olga = member(event.organization, "door", first_name="Olga", last_name="Novak")
+    scanner = check_in.Scanner(event=event, person=olga, role="door", name="Olga Novak", point=point)
+    return check_in.check_in(scanner=scanner, scans=[check_in.Scan(attendee_id=one.pk) for one in attendees])
+
+
 def open_door(page, event):
-    """Opened, with the list of tickets, and able to open without network."""
+    """Opened, with the list of tickets."""
     page.goto(f"/door/{event.pk}/")
     expect(page.locator("#title")).to_have_text(event.title)
     expect(page.locator("#search-says")).not_to_have_text(re.compile("isn't on this phone yet|^$"))
-    page.evaluate("navigator.serviceWorker.ready")
 
 
 def find(page, name):
@@ -253,6 +266,7 @@ def test_other_tickets_are_refused_and_told_apart(phone, film, event, marco):
     page = phone(marco)
     open_door(page, event)
     expect_answer(page, "refused", "Wrong event", "for another event")
+    expect(page.locator("#answer-sent")).to_have_text("Checked with the server")
     expect_answer(page, "refused", "Not valid", "removed from the event")
     expect_answer(page, "refused", "Unknown ticket")
     wait_until(lambda: CheckInAttempt.objects.count() >= 3)
@@ -264,10 +278,11 @@ def test_other_tickets_are_refused_and_told_apart(phone, film, event, marco):
 
 def test_ten_scans_without_network_all_arrive_once(phone, film, event, marco):
     guests = [guest(event, f"Guest Number{n}") for n in range(10)]
-    page = phone(marco)
+    page = phone(marco, worker=True)
     open_door(page, event)
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
     page.context.set_offline(True)
-    film.show(*[one.ticket_code for one in guests])
+    film.show(*[one.ticket_code for one in guests], seconds=0.25)
     page.reload()  # opened without network, by the service worker
     expect(page.locator("#title")).to_have_text("Harbour Conf")
     expect(page.locator("#link")).to_contain_text("Offline – scans are kept")
@@ -308,11 +323,9 @@ def test_a_scan_outlives_errors_of_the_server_and_a_crash(phone, event, marco):
 
 def test_the_phone_answers_first_and_the_server_corrects_it(phone, event, marco):
     ana = guest(event)
-    other = member(event.organization, "door", first_name="Olga", last_name="Novak")
     page = phone(marco)
     open_door(page, event)
-    scanner = check_in.Scanner(event=event, person=other, role="door", name="Olga Novak")
-    check_in.check_in(scanner=scanner, scans=[check_in.Scan(attendee_id=ana.pk)])
+    let_in(ana)
     held = []
     page.route("**/check-ins/", lambda route: held.append(route))
     find(page, "ana")
@@ -341,9 +354,7 @@ def test_of_two_scans_the_earlier_counts_and_a_ticket_taken_back_is_told(phone, 
         find(page, name)
         check_in_button(page, name).click()
         expect_answer(page, "in", name)
-    other = member(event.organization, "door", first_name="Olga", last_name="Novak")
-    scanner = check_in.Scanner(event=event, person=other, role="door", name="Olga Novak")
-    check_in.check_in(scanner=scanner, scans=[check_in.Scan(attendee_id=ana.pk)])
+    [olgas] = let_in(ana)
     type(bruno).objects.filter(pk=bruno.pk).update(status="removed")
     page.click("#answer-close")
     page.context.set_offline(False)
@@ -351,7 +362,7 @@ def test_of_two_scans_the_earlier_counts_and_a_ticket_taken_back_is_told(phone, 
     page.click("nav [data-to=recent]")
     expect(page.locator("#log .in")).to_contain_text("Ana Costa")
     expect(page.locator("#log .refused")).to_contain_text("Bruno Berg")
-    assert check_ins(event).get().by == marco
+    assert check_ins(event).get().checked_in_at < olgas.checked_in_at
 
 
 def test_many_taps_on_a_slow_network_are_one_check_in_which_can_be_undone(phone, event, marco):
@@ -444,6 +455,7 @@ def test_a_registered_device_works_until_it_is_revoked(phone, event, organizer):
     check_in_button(page, "Bruno Berg").click()
     expect_answer(page, "in", "Bruno Berg")
     devices.revoke(device_id=device.pk, actor=organizer)
+    page.evaluate("dispatchEvent(new Event('online'))")  # the next round, at once
     expect(page.locator("#gate")).to_contain_text("This device was revoked")
     expect(page.locator("#gate")).to_contain_text("1 scan is kept on this phone")
     assert (rows(page, "tickets"), rows(page, "queue")) == (0, 1)
@@ -513,6 +525,163 @@ def test_every_point_has_its_own_list(phone, event, marco):
     expect(check_in_button(page, "Ana Costa")).to_be_visible()
 
 
+def test_a_device_of_one_point_counts_there_from_the_first_moment(phone, event):
+    event.title = "Harbour Conference of the Northern Ports"
+    event.save()
+    guests = [guest(event, f"Guest Number{n}") for n in range(3)]
+    point = CheckInPoint.objects.create(event=event, name="Workshop on the upper floor", kind="session")
+    let_in(*guests)
+    let_in(guests[0], point=point)
+    device = DoorDevice.objects.create(
+        event=event, name="Upstairs", at_door=False, enrolment_expires_at=timezone.now() + timedelta(minutes=30)
+    )
+    device.points.add(point)
+    page = phone()
+    page.add_init_script(
+        """window.shown = [];
+        const look = () => {
+            const counts = document.getElementById("counts");
+            if (counts && !counts.hidden) shown.push(document.getElementById("people-in").textContent);
+            requestAnimationFrame(look);
+        };
+        look();"""
+    )
+    page.goto(f"/door/{event.pk}/#enrol={device.enrolment_code}")
+    expect(page.locator("#people-in")).to_have_text("1")
+    page.wait_for_timeout(200)
+    assert set(page.evaluate("shown")) == {"1"}
+    for width in (320, 390, 820):
+        page.set_viewport_size({"width": width, "height": 700})
+        for part, words in (("#title", event.title), ("#place", point.name)):
+            expect(page.locator(part)).to_be_visible()
+            expect(page.locator(part)).to_have_text(words)
+            assert page.locator(part).evaluate("(it) => it.scrollHeight <= it.clientHeight + 1"), (part, width)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_names_are_found_however_they_are_written(phone, event, marco):
+    names = ["Shane O'Neill", "Nora O’Neill", "Inès D'Arcy", "Jo D’Arcy", "Ann Lee-Poe", "דָּוִד בן־גוריון", "王 小明"]
+    long = f"{'Wilhelmina' * 6} {'Brandenburg' * 5}"
+    for name in (*names, long):
+        guest(event, name)
+    page = phone(marco)
+    open_door(page, event)
+    page.click("nav [data-to=search]")
+
+    def found(words):
+        page.fill("#search-text", words)
+        expect(page.locator("#search-says")).to_have_text(re.compile(r"^\d+ p|^N"))
+        page.wait_for_timeout(60)  # drawn after the next frame
+        return set(page.locator("#hits .name").all_text_contents())
+
+    for words in ("O'Neill", "O’Neill", "ONeill", "o neill", "oʼneill", "neill"):
+        assert found(words) == {"Shane O'Neill", "Nora O’Neill"}, words
+    for words in ("D'Arcy", "D’Arcy", "Darcy", "d arcy"):
+        assert found(words) == {"Inès D'Arcy", "Jo D’Arcy"}, words
+    for words in ("Lee-Poe", "leepoe", "lee poe", "lee‐poe"):
+        assert found(words) == {"Ann Lee-Poe"}, words
+    assert found("ines") == {"Inès D'Arcy"}
+    assert found("דוד") == found("בן גוריון") == {"דָּוִד בן־גוריון"}
+    assert found("小明") == found("王小") == {"王 小明"}
+    assert found("nobody") == set()
+    assert found("wilhelmina") == {long}
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+    check_in_button(page, long).click()
+    expect_answer(page, "in", "Confirmed")
+    page.locator("#search-text").press_sequentially("z")
+    expect(page.locator("#answer")).to_be_hidden()
+    page.fill("#search-text", "")
+    expect(page.locator("#hits .name").last).to_have_text(long)  # who isn't in comes first
+    expect(page.locator("#hits .in")).to_have_count(1)
+    check_in_button(page, "Ann Lee-Poe").click()
+    expect_answer(page, "in", "Ann Lee-Poe")
+    page.click("#search-text")  # the card leaves it free
+    expect(page.locator("#answer")).to_be_hidden()
+
+
+def test_what_is_shut_says_so_before_the_first_guest(phone, event, marco):
+    guest(event)
+    opens = (timezone.now() + timedelta(days=2)).astimezone(event.zone).replace(hour=9, minute=0)
+    CheckInPoint.objects.create(event=event, name="Second day", opens_at=opens)
+    closed = timezone.now() - timedelta(days=2)
+    CheckInPoint.objects.create(event=event, name="Evening before", closes_at=closed)
+    page = phone(marco)
+    open_door(page, event)
+    expect(page.locator("#place")).to_have_text("Main door")
+    expect(page.locator("#shut")).to_be_hidden()
+    page.click("nav [data-to=search]")
+    for place, words in (
+        ("Second day", f"Second day opens at {opens:%a} {opens.day} {opens:%b}, 09:00."),
+        (
+            "Evening before",
+            f"Evening before closed at {closed.astimezone(event.zone):%a} {closed.astimezone(event.zone).day}",
+        ),
+    ):
+        page.select_option("#point", label=place)
+        expect(page.locator("#place")).to_have_text(place)
+        expect(page.locator("#shut")).to_contain_text(words)
+        check_in_button(page, "Ana Costa").click()
+        expect_answer(page, "refused", "Closed", "Ana Costa", words, "Checked with the server")
+        page.click("#answer-close")
+    type(event).objects.filter(pk=event.pk).update(status="cancelled")
+    page.select_option("#point", label="Main door")
+    expect(page.locator("#shut")).to_have_text("This event is cancelled.")
+    check_in_button(page, "Ana Costa").click()
+    expect_answer(page, "refused", "Cancelled", "This event is cancelled.", "Checked with the server")
+    assert check_ins(event).count() == 0
+
+
+def test_the_count_outlives_the_network(phone, event, marco):
+    carla = guest(event, "Carla Diaz")
+    guest(event, "Bruno Berg", plus_ones=2)
+    let_in(guest(event))
+    page = phone(marco, worker=True)
+    open_door(page, event)
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    expect(page.locator("#people-in")).to_have_text("1")
+    page.route(re.compile(r"/door/(tickets/)?(\?.*)?$"), lambda route: None)  # no round brings the new count
+    find(page, "bruno")
+    check_in_button(page, "Bruno Berg").click()
+    expect_answer(page, "in", "Confirmed")
+    expect(page.locator("#people-in")).to_have_text("4")
+    page.context.set_offline(True)
+    page.unroute_all(behavior="ignoreErrors")
+    page.reload()
+    expect(page.locator("#link")).to_contain_text("Offline")
+    expect(page.locator("#people-in")).to_have_text("4")
+    find(page, "carla")
+    check_in_button(page, "Carla Diaz").click()
+    expect(page.locator("#waiting")).to_have_text("1 waiting to be sent")  # on the disk
+    expect(page.locator("#people-in")).to_have_text("5")
+    page.reload()
+    expect(page.locator("#people-in")).to_have_text("5")
+    page.context.set_offline(False)
+    wait_until(lambda: check_ins(event).filter(attendee=carla).count() == 1)
+    expect(page.locator("#link")).to_have_text("Online")
+    expect(page.locator("#people-in")).to_have_text("5")
+
+
+def test_what_was_undone_is_told_for_a_moment(phone, event, marco):
+    name = f"{'Wilhelmina' * 6} {'Brandenburg' * 5}"
+    guest(event, name)
+    page = phone(marco)
+    page.clock.install()
+    open_door(page, event)
+    find(page, "wil")
+    check_in_button(page, name).click()
+    expect_answer(page, "in", "Confirmed")
+    page.click("#answer-undo")
+    notices = page.locator("#notices")
+    expect(notices).to_contain_text(f"{name}: undone.")
+    assert notices.locator("b").evaluate("(it) => it.clientHeight / parseFloat(getComputedStyle(it).lineHeight)") < 2.1
+    expect(notices.get_by_text("undone.", exact=True)).to_be_in_viewport()
+    page.clock.fast_forward(6500)
+    expect(notices.locator("p:not(.aside)")).to_have_count(0)
+    expect(notices).to_contain_text(f"{name}: undone.")  # still there for screen readers
+    assert notices.bounding_box()["height"] == 0
+
+
 def test_strangers_get_nothing(phone, event):
     guest(event)
     page = phone()
@@ -537,7 +706,7 @@ def test_without_a_camera_it_says_why_and_search_works(phone, event, marco):
     expect_answer(page, "in", "Ana Costa")
 
 
-def test_no_serious_fault_of_accessibility(phone, film, event, organizer):
+def test_no_fault_of_accessibility(phone, film, event, organizer):
     for name in ("Ana Costa", "Bruno Berg"):
         guest(event, name, plus_ones=1)
     CheckInPoint.objects.create(event=event, name="Workshop", kind="session")
@@ -548,11 +717,8 @@ def test_no_serious_fault_of_accessibility(phone, film, event, organizer):
     def look(state):
         page.wait_for_timeout(200)  # past the animation, whose colours are in between
         found = Axe().run(page).response["violations"]
-        faults[state] = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found if bad(one)]
+        faults[state] = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
         assert page.evaluate("document.documentElement.scrollWidth") == 390, state
-
-    def bad(one):
-        return one["impact"] in ("serious", "critical")
 
     look("scan")
     find(page, "a")

@@ -19,11 +19,10 @@ export class Refused extends Error {
 export class Unreachable extends Error {}
 
 export class Api {
-  /** `onReach(true | false)` hears after every call whether the server was reached. */
-  constructor({ onReach }) {
-    this.token = null;
-    this.onReach = onReach;
-  }
+  token = null;
+
+  /** Hears after every call whether the server was reached. */
+  onReach = (is) => {};
 
   get(path) {
     return this.call("GET", path);

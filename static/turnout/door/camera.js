@@ -6,9 +6,11 @@ const SIDE = 960; // the longest side of the picture that the decoder gets
 const HELD = 3000; // a code must be out of sight for so long before it counts again
 
 export class Camera {
-  /** `onCode(text)`, `onState({on, problem, torch, several})`. */
-  constructor(video, { onCode, onState }) {
-    Object.assign(this, { video, onCode, onState });
+  onCode = (text) => {};
+  onState = ({ on, problem, torch, lit, several }) => {};
+
+  constructor(video) {
+    this.video = video;
     this.canvas = document.createElement("canvas");
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.seen = new Map(); // code → when it was last in sight

@@ -10,13 +10,20 @@ const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 30_000;
 
 export class Queue {
-  /**
-   * `onAnswer(item, answer)`: a final answer; for an undo, {result: "undone" | "refused", …}.
-   * `onLater(item, answer)`: not now (throttled, busy). `onShut(eventId, error)`: not us (401, 403, 404).
-   * `onChange()`: another number is waiting.
-   */
-  constructor(api, { onAnswer, onLater, onShut, onChange }) {
-    Object.assign(this, { api, onAnswer, onLater, onShut, onChange });
+  /** A final answer; for an undo, {result: "undone" | "refused", …}. */
+  onAnswer = (item, answer) => {};
+
+  /** Not now (throttled, busy). */
+  onLater = (item, answer) => {};
+
+  /** Not us (401, 403, 404). */
+  onShut = (eventId, error) => {};
+
+  /** Another number is waiting. */
+  onChange = () => {};
+
+  constructor(api) {
+    this.api = api;
     this.items = [];
     this.failures = 0;
     this.notBefore = 0;

@@ -7,10 +7,15 @@ const TUNES = {
 };
 
 export class Sound {
-  /** `onSilent()`: there was nothing to hear, though nobody muted it. `onAwake()`: now there is. */
-  constructor({ onSilent, onAwake }) {
-    Object.assign(this, { onSilent, onAwake });
-    this.muted = false;
+  muted = false;
+
+  /** There was nothing to hear, though nobody muted it. */
+  onSilent = () => {};
+
+  /** Now there is. */
+  onAwake = () => {};
+
+  constructor() {
     // Browsers let a page sound only after it was touched once.
     for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => this.#wake(), { passive: true });
   }

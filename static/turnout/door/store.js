@@ -83,6 +83,7 @@ export async function forgetEvent(eventId) {
     await tickets.forget(list.name);
     await kept.delete(key);
   }
+  for (const [key] of await kept.entries(`counts/${eventId}/`)) await kept.delete(key);
   await kept.delete(`door/${eventId}`);
   await kept.delete(`log/${eventId}`);
   await globalThis.caches?.delete("door-photos");

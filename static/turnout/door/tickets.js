@@ -73,7 +73,7 @@ export class Tickets {
     const old = this.byId.get(row.id);
     if (old) this.byHash.delete(old.ticket_hash);
     this.sorted = null;
-    if (row.name !== undefined) row.key = searchable(row.name);
+    if (row.name !== undefined) Object.assign(row, findable(row.name));
     this.byId.set(row.id, row);
     this.byHash.set(row.ticket_hash, row);
   }
@@ -101,24 +101,40 @@ export class Tickets {
     await stored.write(this.name, [plain(row)]);
   }
 
-  /** People whose name has every word of the text in it, best first. */
+  /** {people, expected}, plus-ones included, by this list alone. */
+  tally() {
+    const sum = (rows) => rows.reduce((people, { plus_ones }) => people + 1 + plus_ones, 0);
+    const expected = [...this.byId.values()].filter(({ removed }) => !removed);
+    return { people: sum(expected.filter((row) => this.isIn(row))), expected: sum(expected) };
+  }
+
+  /** People whose name has every word of the text in it, best first; without a text, who isn't in yet first. */
   search(text, limit = 40) {
-    const words = searchable(text).split(" ").filter(Boolean);
+    const { key, tails } = findable(text);
+    const words = key.split(" ").filter(Boolean);
+    const whole = tails[0] ?? "";
     this.sorted ??= [...this.byId.values()].filter(({ removed }) => !removed).sort((a, b) => byName.compare(a.name, b.name));
-    const hits = this.sorted.filter(({ key }) => words.every((word) => key.includes(word)));
-    const starts = ({ key }) => words.every((word) => ` ${key}`.includes(` ${word}`));
-    const best = words.length ? [...hits.filter(starts), ...hits.filter((row) => !starts(row))] : hits;
-    return { total: hits.length, rows: best.slice(0, limit) };
+    const runs = (row) => row.tails.some((tail) => tail.startsWith(whole));
+    const hits = this.sorted.filter((row) => words.every((word) => row.key.includes(word)) || runs(row));
+    const starts = (row) => words.every((word) => ` ${row.key}`.includes(` ${word}`)) || runs(row);
+    const first = words.length ? starts : (row) => !this.isIn(row);
+    const rows = [...hits.filter(first), ...hits.filter((row) => !first(row))];
+    return { total: hits.length, rows: rows.slice(0, limit) };
   }
 }
 
-function plain({ key, list, ...row }) {
+function plain({ key, tails, list, ...row }) {
   return row;
 }
 
-/** Lower case without accents: "Åsa Müller" is found by "asa mul". */
-function searchable(text) {
-  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
+/**
+ * By what a name is found. `key`: its words in lower case, without accents; apostrophes and hyphens part
+ * words. `tails`: from each word on, without gaps. "D’Arcy Müller" is found by "muller", "d arcy", "darcy m".
+ */
+function findable(text) {
+  const letters = text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  const words = letters.split(/[\p{P}\p{Z}\p{Sk}\p{C}\u02b0-\u02ff]+/u).filter(Boolean);
+  return { key: words.join(" "), tails: words.map((_word, index) => words.slice(index).join("")) };
 }
 
 /** The hex digest under which the list has a code; null where the browser can't (no HTTPS). */

@@ -7,13 +7,13 @@ const REFUSED = {
   wrong_event: ["Wrong event", "This ticket is for another event."],
   invalid: ["Not a ticket", "This code is something else."],
   point_closed: ["Closed", "This check-in point isn't open now."],
-  event_closed: ["Closed", "Check-in for this event is over."],
+  event_closed: ["Cancelled", "This event is cancelled."],
   throttled: ["Please wait", "Too many unknown tickets."],
   busy: ["Please wait", "The server is busy. The scan is sent again."],
 };
 
 /** Here the server's sentence has a name in it. */
-const TOLD_BETTER = new Set(["wrong_event", "point_closed", "event_closed"]);
+const TOLD_BETTER = new Set(["wrong_event", "point_closed"]);
 
 function refused(code, detail) {
   const [word, text] = REFUSED[code] ?? ["Refused", detail];
@@ -24,9 +24,9 @@ function person({ name, photo_url, plus_ones, status }) {
   return { name, photo: photo_url, plus: plus_ones, late: status === "late" };
 }
 
-/** By the list on the phone. `isIn`: {at, by, waiting} or null. */
-export function judge(row, { isIn, at, loaded, online, open }) {
-  if (!open) return { ...refused("point_closed"), ...(row?.name ? person(row) : {}) };
+/** By the list on the phone. `isIn`: {at, by, waiting} or null. `shut`: {code, text} where nobody can be let in. */
+export function judge(row, { isIn, at, loaded, online, shut }) {
+  if (shut) return { ...refused(shut.code, shut.text), ...(row?.name ? person(row) : {}), late: false };
   if (!row && online) return { kind: "checking", word: "Checking…", text: "Not on this phone's list." };
   if (!row && !loaded) return { kind: "kept", word: "Kept", text: "No list on this phone yet. It's checked when the network is back." };
   if (!row) return refused("unknown_ticket");

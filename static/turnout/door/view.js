@@ -4,6 +4,8 @@ const $ = (id) => document.getElementById(id);
 
 const ICONS = { in: "check", already: "twice", refused: "stop", kept: "wait", checking: "wait" };
 const STAYS = { in: 5000, already: 9000, refused: 15_000, kept: 9000, checking: 15_000 };
+const BRIEF = 6000;
+const MOST_NOTICES = 3;
 const WIDE = matchMedia("(min-width: 900px), (orientation: landscape) and (max-height: 500px)");
 
 export const on = (id, kind, act) => $(id).addEventListener(kind, act);
@@ -26,7 +28,7 @@ function clone(template) {
 
 function portrait(place, name, photo) {
   const initials = (name ?? "").split(/\s+/).filter(Boolean);
-  place.textContent = [initials[0], initials.length > 1 ? initials.at(-1) : ""].map((word) => word?.[0] ?? "").join("").toUpperCase();
+  place.textContent = [initials[0], initials.length > 1 ? initials.at(-1) : ""].map((word) => [...(word ?? "")][0] ?? "").join("").toUpperCase();
   if (!photo) return;
   const image = new Image();
   image.alt = "";
@@ -63,12 +65,14 @@ export function allowWalkIns(allowed, most) {
 
 // -- The line at the top ------------------------------------------------------------------------
 
-export function counts(people, expected) {
-  hide("counts", false);
-  text("people-in", String(people));
-  text("people-expected", String(expected));
-  $("share").max = Math.max(expected, 1);
-  $("share").value = people;
+/** {people, expected}, or null where they aren't known. */
+export function counts(known) {
+  hide("counts", !known);
+  if (!known) return;
+  text("people-in", String(known.people));
+  text("people-expected", String(known.expected));
+  $("share").max = Math.max(known.expected, 1);
+  $("share").value = known.people;
 }
 
 export function line({ state, words, waiting }) {
@@ -78,9 +82,15 @@ export function line({ state, words, waiting }) {
   hide("waiting", !waiting);
 }
 
-export function points(choices, chosen) {
-  hide("point-choice", choices.length < 2);
+/** Where one stands, by name; with several choices a tap on the name opens them. */
+export function points(choices, chosen, name) {
+  text("place", name);
+  const several = choices.length > 1;
   const select = $("point");
+  $("point-choice").classList.toggle("several", several);
+  select.hidden = !several;
+  if (several) $("place").setAttribute("aria-hidden", "true"); // the choice says it
+  else $("place").removeAttribute("aria-hidden");
   const wanted = choices.map(({ id, name }) => `${id ?? ""}/${name}`).join("\n");
   if (select.dataset.shown !== wanted) {
     select.dataset.shown = wanted;
@@ -89,16 +99,29 @@ export function points(choices, chosen) {
   select.value = chosen ?? "";
 }
 
-/** A word that stays until it is put away; the same `key` again replaces it. */
-export function notice(key, words, signIn = null) {
+/**
+ * A word that stays until it is put away, or if it is `brief` goes by itself; the same `key` again replaces it.
+ * `about`: whose name it begins with.
+ */
+export function notice(key, words, { about = "", signIn = null, brief = false } = {}) {
   clearNotice(key);
   const place = clone("notice");
   place.dataset.key = key;
-  place.querySelector("span").textContent = words;
+  place.querySelector("b").textContent = about;
+  place.querySelector("b").hidden = !about;
+  place.querySelector(".words > span").textContent = words;
   place.querySelector("button").onclick = () => place.remove();
   if (signIn) Object.assign(place.querySelector("a"), { href: signIn, hidden: false });
   $("notices").prepend(place);
-  while ($("notices").children.length > 3) $("notices").lastElementChild.remove();
+  if (brief) setTimeout(() => recede(place), BRIEF);
+  for (const old of [...document.querySelectorAll("#notices p:not(.aside)")].slice(MOST_NOTICES)) old.remove();
+}
+
+/** Out of sight; screen readers that look through the log still find it. */
+function recede(place) {
+  for (const old of document.querySelectorAll("#notices .aside")) old.remove();
+  place.classList.add("aside");
+  place.querySelector("button").remove();
 }
 
 export function clearNotice(key) {
@@ -108,7 +131,7 @@ export function clearNotice(key) {
 /** Nothing that names anybody stays on the page, seen or unseen. */
 export function forget() {
   closeAnswer();
-  for (const id of ["answer-name", "said", "search-says"]) text(id, "");
+  for (const id of ["answer-name", "said", "search-says", "shut", "place"]) text(id, "");
   for (const id of ["answer-photo", "hits", "log", "notices"]) $(id).replaceChildren();
   $("search-form").reset();
   clearWalkIn();
@@ -141,7 +164,6 @@ export function answer(verdict, { when, sent, undo, said }) {
   text("answer-text", [when, verdict.text].filter(Boolean).join(". "));
   text("answer-sent", sent);
   hide("answer-undo", !undo);
-  $("answer-undo").onclick = undo;
   place.hidden = false;
   if (said) text("said", said);
   clearTimeout(leaving);
@@ -153,13 +175,29 @@ export function closeAnswer() {
   hide("answer");
 }
 
+/** Who types the next name wants to see whom it finds; where the card is beside the list it may stay. */
+export function uncoverSearch() {
+  if (!WIDE.matches) closeAnswer();
+}
+
 /** The id of the scan that is on the screen, or null. */
 export const answering = () => ($("answer").hidden ? null : $("answer").dataset.scan);
 
 // -- Lists --------------------------------------------------------------------------------------
 
-/** `rows`: [{id, name, photo, state, in, may}] */
-export function hits(rows, words, act) {
+/** `act(id)`: somebody was picked from the list. */
+export function onHit(act) {
+  on("hits", "click", ({ target }) => target.closest("button") && act(target.closest("li").dataset.id));
+}
+
+/** `act(scan)`: on the card or in the log. */
+export function onUndo(act) {
+  on("answer-undo", "click", () => act($("answer").dataset.scan));
+  on("log", "click", ({ target }) => target.closest("button") && act(target.closest("li").dataset.scan));
+}
+
+/** `rows`: [{id, name, photo, state, in}] */
+export function hits(rows, words) {
   text("search-says", words);
   const before = new Map(Array.from($("hits").children, (place) => [place.dataset.id, place]));
   const places = rows.map((row) => {
@@ -176,7 +214,6 @@ export function hits(rows, words, act) {
     const button = place.querySelector("button");
     button.textContent = row.in ? "In" : "Check in";
     button.setAttribute("aria-label", row.in ? `${row.name} is in` : `Check in ${row.name}`);
-    button.onclick = () => act(row.id);
     return place;
   });
   // Moving an element would take the focus from it.
@@ -199,7 +236,6 @@ export function log(entries) {
       const button = place.querySelector("button");
       button.hidden = !entry.undo;
       button.setAttribute("aria-label", `Undo ${entry.name}`);
-      button.onclick = entry.undo;
       return place;
     }),
   );

@@ -280,6 +280,7 @@ class WalkIns(AtDoor):
         room.EventClosed,
         room.EventFull,
         room.TooManyPlusOnes,
+        check_in.ScanIdReused,
         walk_ins.NeedsOrganizer,
         walk_ins.Banned,
         NotAllowed,

@@ -243,6 +243,7 @@ READ = """
         CASE
             WHEN known.id IS NOT NULL THEN known.attendee_id IS DISTINCT FROM asked.id
             ELSE attempt.code_hash IS DISTINCT FROM encode(sha256(convert_to(scan.code, 'UTF8')), 'hex')
+                OR attempt.attendee_id IS DISTINCT FROM CASE WHEN a.event_id = %(event)s THEN a.id END
         END
     FROM unnest(%(codes)s::text[], %(ids)s::uuid[], %(scans)s::text[]) WITH ORDINALITY AS scan(code, id, scan_id, place)
     CROSS JOIN LATERAL (
@@ -320,7 +321,7 @@ class _Round:
                 answer = self._decide(scan, *facts[place])
             else:
                 answer = first if first.scan.is_of_same(scan) else Answer(scan, REFUSED, error=ScanIdReused())
-            if scan.scan_id:
+            if scan.scan_id and not isinstance(answer.error, ScanIdReused):
                 seen.setdefault(scan.scan_id, answer)
             self.answers[place] = answer
         self._write()

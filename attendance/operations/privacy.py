@@ -50,6 +50,8 @@ def _erase(person) -> None:
         event = lock(Event.objects, pk=event_id)
         room.put_out(event=event, attendees=rows.filter(event=event).select_for_update(no_key=True), actor=SYSTEM)
     rows.update(**FREE_TEXTS, attendance_notes=None)
+    if person.email:  # what a walk-in gave who wasn't them (walk_ins)
+        Attendee.objects.filter(rsvp_contact__iexact=person.email).update(rsvp_contact=None)
     Attendee.history.filter(user_profile_id=person.pk).update(
         **FREE_TEXTS, owner_id=person.owner_id, history_change_reason=None
     )

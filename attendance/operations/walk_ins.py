@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.apps import apps
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from config.database import write
@@ -51,8 +52,12 @@ def add_walk_in(
     if not scanner.may_add_walk_ins:
         raise NotAllowed
     event = lock(Event.objects, pk=scanner.event.pk)
-    known = scan_id and CheckIn.objects.filter(event=event, scan_id=scan_id).first()
+    known = scan_id and CheckIn.objects.select_related("attendee__user_profile").filter(
+        event=event, scan_id=scan_id
+    ).first()  # fmt: skip
     if known:
+        if not _is_of(known.attendee, first_name, last_name, email, phone):
+            raise check_in.ScanIdReused
         return _check_in(scanner, known.attendee_id, scan_id, scanned_at)
     person, contact = _person(event, first_name, last_name, email and email.strip(), phone)
     attendee = Attendee.objects.filter(event=event, user_profile=person).first()
@@ -84,8 +89,18 @@ def _check_in(scanner, attendee_id, scan_id, scanned_at):
     return answer
 
 
+def _is_of(attendee, first_name, last_name, email, phone) -> bool:
+    """Whether a walk-in that is sent again is about this attendee."""
+    person = attendee.user_profile
+    if email:
+        return email.strip().lower() in {(person.email or "").lower(), (attendee.rsvp_contact or "").lower()}
+    name = f"{first_name} {last_name}".strip()
+    return person.phone == phone and person.get_full_name().casefold() == name.casefold()
+
+
 def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, str]:
-    """By e-mail address; by phone only together with the name, and only among those who are expected.
+    """By e-mail address; by phone only together with the name, and only among those who are known
+    at this event.
 
     An address that belongs to somebody whom the organisation has never met stays theirs: the walk-in
     is a person without one, and the address (the second value) goes to how they can be reached.
@@ -103,8 +118,8 @@ def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, st
             if again:
                 return again.user_profile, ""
     elif phone:
-        namesakes = UserProfile.objects.active().filter(
-            attendances__event=event, phone=phone, first_name__iexact=first_name, last_name__iexact=last_name
+        namesakes = UserProfile.objects.filter(
+            _known_at(event), phone=phone, first_name__iexact=first_name, last_name__iexact=last_name
         )[:2]
         if len(namesakes) == 1:
             return namesakes[0], ""
@@ -118,11 +133,22 @@ def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, st
     return person, contact
 
 
+def _tables():
+    """Where people are known: as attendee, by a request, or by a ban, which would else be walked around.
+    Tables of an upper app by name only."""
+    return Attendee, apps.get_model("requests", "JoinRequest"), apps.get_model("requests", "Ban")
+
+
 def _has_met(organization_id, person) -> bool:
-    """As attendee, by a request, or by a ban, which would else be walked around."""
-    tables = (Attendee, apps.get_model("requests", "JoinRequest"), apps.get_model("requests", "Ban"))
     met = {"event__organization": organization_id, "user_profile": person}
-    return any(table.objects.filter(**met).exists() for table in tables)
+    return any(table.objects.filter(**met).exists() for table in _tables())
+
+
+def _known_at(event) -> Q:
+    attendees, requests, bans = (
+        Exists(table.objects.filter(event=event, user_profile=OuterRef("pk"))) for table in _tables()
+    )
+    return Q(attendees) | Q(requests) | Q(bans)
 
 
 def _was_declined(event, person) -> bool:

@@ -303,6 +303,24 @@ def test_another_events_scan_of_the_same_id_is_another_scan(event, door, attende
     assert CheckIn.objects.count() == 2
 
 
+def test_a_refused_scan_id_is_of_one_person_found_by_name_too(event, door, attendee):
+    gone, nobody = AttendeeFactory(event=event), str(uuid4())
+    remove(gone)
+    url = address(event)
+    for asked, code in ((str(gone.pk), (409, "ticket_revoked")), (nobody, (404, "unknown_ticket"))):
+        for again in range(2):
+            assert refused(door.post(url, {"attendee_id": asked, "scan_id": asked})) == code, again
+        assert refused(door.post(url, {"attendee_id": str(attendee.pk), "scan_id": asked})) == (409, "scan_id_reused")
+    assert status_of(attendee) == "unknown"
+
+
+def test_a_wrong_use_of_a_scan_id_in_a_batch_spoils_nothing(event, door, attendee):
+    other = AttendeeFactory(event=event)
+    scan(door, attendee, scan_id="one")
+    answer = batch(door, event, *({"ticket_code": one.ticket_code, "scan_id": "one"} for one in (other, attendee)))
+    assert results(answer) == [("refused", "scan_id_reused"), ("checked_in", None)]
+
+
 # -- When it happened --------------------------------------------------------------------------------
 
 

@@ -115,3 +115,15 @@ def test_complete_events_says_where_others_are_at_it(two, monkeypatch):
     assert run("--event", str(newer.pk))[0] == [
         f"{newer.pk} Newer: 1 absent in 1 batches, not completed: it was moved, or others are at it."
     ]
+
+
+def test_complete_events_expects_people_of_a_moved_event_again(two):
+    _older, newer = two
+    absence.mark_batch(event_id=newer.pk)
+    Event.objects.filter(pk=newer.pk).update(status="cancelled")
+    assert run("--event", str(newer.pk), "--dry-run")[0] == [
+        f"{newer.pk} Newer: who was absent by the system would be expected again.",
+        "Dry run: nothing was changed.",
+    ]
+    assert run("--event", str(newer.pk))[0] == [f"{newer.pk} Newer: moved or called off, 1 are expected again."]
+    assert not Attendee.objects.filter(event=newer, attendance_status="absent").exists()

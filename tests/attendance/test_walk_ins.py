@@ -281,3 +281,20 @@ def test_a_walk_in_takes_the_same_statements_however_full_it_is(event, door):
 def test_a_walk_in_is_scanned_later_like_everybody(event, door):
     said(walk_in(door, event, **WANDA), 201)
     assert said(scan(door, Attendee.objects.get()))["result"] == "already_checked_in"
+
+
+def test_a_scan_id_of_another_walk_in_is_refused(event, door):
+    assert said(walk_in(door, event, **WANDA, scan_id="one"), 201)["result"] == "checked_in"
+    other = WANDA | {"first_name": "Olga", "email": "olga@example.org"}
+    assert refused(walk_in(door, event, **other, scan_id="one")) == (409, "scan_id_reused")
+    assert said(walk_in(door, event, **WANDA, scan_id="one"), 201)["result"] == "checked_in"
+    assert Attendee.objects.filter(event=event).count() == 1
+
+
+def test_a_ban_keeps_out_by_phone_too(event, door):
+    """Though the banned person never was an attendee."""
+    person = UserProfileFactory(first_name="Wanda", last_name="Walker", phone="+14155550123")
+    Ban.objects.create(event=event, user_profile=person, reason="rude")
+    answer = walk_in(door, event, first_name="Wanda", last_name="Walker", phone="+14155550123")
+    assert refused(answer) == (403, "banned")
+    assert nobody_came(event)

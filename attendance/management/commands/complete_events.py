@@ -19,12 +19,12 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and change nothing")
 
     def handle(self, *args, event, dry_run, **options):
-        due = absence.due().order_by("ends_at", "pk")
+        due, moved = absence.due().order_by("ends_at", "pk"), absence.moved().order_by("pk")
         if event is not None:
             if not Event.objects.filter(pk=event).exists():
                 raise CommandError(f"There is no event {event}.")
-            due = due.filter(pk=event)
-            if not due.exists():
+            due, moved = due.filter(pk=event), moved.filter(pk=event)
+            if not due.exists() and not moved.exists():
                 self.stdout.write(
                     f"Event {event} is not due: it isn't over yet, or not published, or completed already."
                 )
@@ -44,6 +44,17 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{row.pk} {row.title}: {done.marked} absent in {done.batches} batches, {self._state(done)}."
             )
+        for row in moved:
+            if dry_run:
+                self.stdout.write(f"{row.pk} {row.title}: who was absent by the system would be expected again.")
+                continue
+            try:
+                taken_back = absence.take_back(event_id=row.pk)
+            except DomainError as error:
+                failed += 1
+                self.stderr.write(f"{row.pk} {row.title}: {error}")
+                continue
+            self.stdout.write(f"{row.pk} {row.title}: moved or called off, {taken_back} are expected again.")
         if dry_run:
             self.stdout.write("Dry run: nothing was changed.")
         if failed:

@@ -1038,7 +1038,11 @@ def test_those_who_may_do(world, letter):
                 if act == "withdraw":
                     Event.objects.update(status="published")
                     before = snapshot()
-                response = client.post(reverse(f"admin:{label.replace('.', '_')}_changelist"), data)
+                address = reverse(f"admin:{label.replace('.', '_')}_changelist")
+                response = client.post(address, data)
+                if response.status_code == 200:  # some are marked already: the person is asked first
+                    assert snapshot() == before, (label, act)
+                    response = client.post(address, data | {"confirmed": response.context["warning"]})
                 assert response.status_code == 302, (label, act)
                 assert snapshot() != before, (label, act)
     for label in (
@@ -1395,8 +1399,6 @@ def test_whoever_is_gone_gets_and_does_nothing_by_a_token_that_is_still_valid(wo
         where = (verb, route, body, response.content)
         if route in ("events/", "join-requests/") and verb == "get":
             assert response.status_code == 200 and response.json()["results"] == [], where
-        elif route == "me/points/":
-            assert response.status_code == 200 and response.json() == {"points": 0, "organizations": []}, where
         else:
             assert response.status_code in (401, 404) or (route, verb) == ("me/photo/", "put"), where
         assert given_away(response) == set(), where

@@ -113,7 +113,7 @@ class SendJoinRequest(APIView):
         responses={201: JoinRequestSerializer, 200: OpenApiResponse(JoinRequestSerializer, "The one there was.")},
         tags=["join requests"],
     )
-    @refuses(room.EventClosed, join_requests.Banned, room.TooManyPlusOnes, room.AlreadyAttending)
+    @refuses(room.EventClosed, room.Banned, room.TooManyPlusOnes, room.AlreadyAttending)
     def post(self, request, event_id):
         new = NewJoinRequest(data=request.data)
         new.is_valid(raise_exception=True)
@@ -160,7 +160,7 @@ class JoinRequestDetail(APIView):
         NotAllowed,
         room.EventClosed,
         room.EventFull,
-        join_requests.Banned,
+        room.Banned,
         join_requests.IllegalMove,
         join_requests.PlusOnesFixed,
         room.TooManyPlusOnes,
@@ -218,7 +218,7 @@ class AcceptInvitation(APIView):
     @refuses(
         NotFound,
         invitations.InvitationInvalid,
-        join_requests.Banned,
+        room.Banned,
         room.EventClosed,
         room.EventFull,
     )

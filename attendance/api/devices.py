@@ -91,7 +91,8 @@ class Door(AtDoor):
 
     @staticmethod
     def _counts(tally):
-        return tally | {"checked_in": tally.pop("here"), "people_in": tally.pop("people_here")}
+        names = {"here": "checked_in", "people_here": "people_in"}
+        return {names.get(name, name): number for name, number in tally.items()}
 
 
 class DoorTicket(serializers.Serializer):

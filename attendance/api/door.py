@@ -282,7 +282,7 @@ class WalkIns(AtDoor):
         room.TooManyPlusOnes,
         check_in.ScanIdReused,
         walk_ins.NeedsOrganizer,
-        walk_ins.Banned,
+        room.Banned,
         NotAllowed,
         DeviceUnknown,
         *check_in.REFUSALS.values(),  # of the scan_id, where a scan had it before

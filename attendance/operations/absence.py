@@ -8,9 +8,10 @@ still unknown. Nobody is marked twice, however many run at once.
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, When
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -56,12 +57,12 @@ class Summary:
     taken_back: int = 0
 
 
-def complete(*, event_id) -> Summary:
+def complete(*, event_id, batch_size: int = BATCH) -> Summary:
     """Marks batch by batch until nobody is left, then completes the event. Raises Busy."""
     began, summary = time.monotonic(), Summary(event_id)
     while True:
         batch_began = time.monotonic()
-        marked = mark_batch(event_id=event_id)
+        marked = mark_batch(event_id=event_id, size=batch_size)
         if marked:
             summary.marked += marked
             summary.batches += 1
@@ -177,5 +178,7 @@ def take_back(*, event_id) -> int:
         for pk, version in _auto_absent().filter(event_id=event_id).values_list("pk", "attendance_updated_at")
     ]
     taken_back = len(record.write(marks))
-    log.info("attendance.auto_absence.taken_back", event_id=event_id, taken_back=taken_back)
+    transaction.on_commit(
+        partial(log.info, "attendance.auto_absence.taken_back", event_id=event_id, taken_back=taken_back)
+    )
     return taken_back

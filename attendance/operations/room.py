@@ -42,6 +42,13 @@ class TooManyPlusOnes(DomainError):
     constraints = ("requests_joinrequest_plus_ones_allowed",)
 
 
+class Banned(DomainError):
+    code = "banned"
+    status = 403
+    message = _("This person may not attend this event.")
+    constraints = ("requests_ban_keeps_out",)
+
+
 class AlreadyAttending(DomainError):
     code = "already_attending"
     message = _("This person is in the event's room already.")

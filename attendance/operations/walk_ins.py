@@ -22,14 +22,6 @@ class NeedsOrganizer(DomainError):
     message = _("An organiser has decided about this person: ask them to let the person in.")
 
 
-class Banned(DomainError):
-    """What the app above says of its constraint ``requests_ban_keeps_out``: here for the API's document."""
-
-    code = "banned"
-    status = 403
-    message = _("This person may not attend this event.")
-
-
 @operation
 def add_walk_in(
     *,
@@ -47,7 +39,7 @@ def add_walk_in(
     Somebody of this e-mail address whom the organisation has met is taken for themselves, and whoever is
     expected anyway is only checked in. Of others the door learns neither name nor face, whatever
     address it tries. The same ``scan_id`` again adds nobody. Locks the event. Raises NotAllowed,
-    EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, Busy, and Banned of the app above.
+    EventClosed, EventFull, TooManyPlusOnes, NeedsOrganizer, Banned, Busy.
     """
     if not scanner.may_add_walk_ins:
         raise NotAllowed
@@ -109,9 +101,7 @@ def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, st
     if email:
         found = UserProfile.objects.filter(email__lower=email.lower()).first()
         if found and _has_met(event.organization_id, found):
-            if not found.is_active:
-                raise NeedsOrganizer
-            return found, ""
+            return _active(found), ""
         if found:
             email, contact = None, email
             again = Attendee.objects.filter(event=event, rsvp_contact__iexact=contact, user_profile__email=None).first()
@@ -122,7 +112,7 @@ def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, st
             _known_at(event), phone=phone, first_name__iexact=first_name, last_name__iexact=last_name
         )[:2]
         if len(namesakes) == 1:
-            return namesakes[0], ""
+            return _active(namesakes[0]), ""
     try:
         with transaction.atomic():
             person = UserProfile.objects.create_user(
@@ -131,6 +121,12 @@ def _person(event, first_name, last_name, email, phone) -> tuple[UserProfile, st
     except IntegrityError as error:  # another event's door was quicker with the same address
         raise Busy from error
     return person, contact
+
+
+def _active(person) -> UserProfile:
+    if not person.is_active:
+        raise NeedsOrganizer
+    return person
 
 
 def _tables():

@@ -33,13 +33,6 @@ class PlusOnesFixed(DomainError):
     message = _("The request is {status}: it can't be changed any more.")
 
 
-class Banned(DomainError):
-    code = "banned"
-    status = 403
-    message = _("This person may not attend this event.")
-    constraints = ("requests_ban_keeps_out",)
-
-
 class Miscounted(DomainError):
     code = "miscounted"
     message = _("The event's places taken are miscounted. Run `backfill seats` first, as the tables' owner.")
@@ -234,7 +227,7 @@ def _backfill_event(*, event_id, rows) -> int:
 def refuse_banned(event: Event, user_profile_id) -> None:
     """Raises Banned."""
     if Ban.objects.filter(event=event, user_profile_id=user_profile_id).exists():
-        raise Banned
+        raise room.Banned
 
 
 def approve_locked(event: Event, request: JoinRequest, *, actor, reason: str) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from attendance import tasks
 from attendance.models import AttendanceAudit, Attendee
 from attendance.operations import absence, check_in, marking
-from config.errors import NotFound
+from config.errors import ConstraintViolated, NotFound
 from events.models import Event
 from requests.operations import join_requests
 from tests.factories import AttendeeFactory, EventFactory, JoinRequestFactory, crowd
@@ -39,8 +39,8 @@ def statuses(event):
     return sorted(Attendee.objects.filter(event=event).values_list("attendance_status", flat=True))
 
 
-def complete(event):
-    summary = absence.complete(event_id=event.pk)
+def complete(event, **size):
+    summary = absence.complete(event_id=event.pk, **size)
     event.refresh_from_db()
     return summary
 
@@ -58,10 +58,9 @@ def test_due_from_the_end_of_the_grace_on(grace):
     assert list(absence.due()) == [over]
 
 
-def test_due_at_the_very_moment_by_the_database_s_clock(monkeypatch):
+def test_due_at_the_very_moment_by_the_database_s_clock():
     """The end is written as the statement's own time: due to the microsecond, whatever the program's clock says."""
     event = ended(auto_absence_grace=timedelta(0))
-    monkeypatch.setattr("django.utils.timezone.now", lambda: None)
     sql, params = absence.due().order_by().values("id").query.sql_with_params()
     assert "<= (STATEMENT_TIMESTAMP() - " in sql or "<= ((STATEMENT_TIMESTAMP() - " in sql
     for shift, found in (("0 seconds", 1), ("1 microsecond", 0), ("-1 microsecond", 1)):
@@ -172,22 +171,18 @@ def test_never_marks_nobody_though_it_was_used(organizer):
 # -- Batch by batch ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def batches_of_two(monkeypatch):
-    plain = absence.mark_batch
-    monkeypatch.setattr(absence, "mark_batch", lambda *, event_id: plain(event_id=event_id, size=2))
-    return plain
+BY_TWO = {"batch_size": 2}
 
 
 def logged(caplog, name):
     return [one.msg for one in caplog.records if isinstance(one.msg, dict) and one.msg["event"] == name]
 
 
-def test_each_batch_and_the_sum_are_logged(batches_of_two, caplog):
+def test_each_batch_and_the_sum_are_logged(caplog):
     caplog.set_level("INFO")
     event = ended()
     AttendeeFactory.create_batch(5, event=event)
-    complete(event)
+    complete(event, **BY_TWO)
     lines = logged(caplog, "attendance.auto_absence.batch")
     assert [(one["event_id"], one["batch"], one["marked"]) for one in lines] == [
         (event.pk, 1, 2), (event.pk, 2, 2), (event.pk, 3, 1),
@@ -206,26 +201,26 @@ def test_nothing_done_is_nothing_logged(event, caplog):
     assert logged(caplog, "attendance.auto_absence.summary") == []
 
 
-def test_a_crash_between_batches_is_picked_up(batches_of_two, monkeypatch):
+def test_a_crash_between_batches_is_picked_up():
+    """What a killed worker leaves: two batches committed, and nothing after them."""
     event = ended()
     AttendeeFactory.create_batch(5, event=event)
-    with monkeypatch.context() as patch:
-        calls = iter([absence.mark_batch, absence.mark_batch])
-        patch.setattr(absence, "mark_batch", lambda *, event_id: next(calls)(event_id=event_id))
-        with pytest.raises(StopIteration):
-            complete(event)
-    event.refresh_from_db()
+    assert [absence.mark_batch(event_id=event.pk, size=2) for _ in range(2)] == [2, 2]
     assert (event.status, statuses(event)) == ("published", ["absent"] * 4 + ["unknown"])
-    summary = complete(event)
+    summary = complete(event, **BY_TWO)
     assert (summary.marked, summary.batches, summary.completed) == (1, 1, True)
     assert trail() == [ABSENT] * 5
 
 
-def test_a_batch_that_fails_leaves_nothing_of_itself(monkeypatch):
+def test_a_batch_that_the_database_refuses_leaves_nothing_of_itself():
     event = ended()
     AttendeeFactory(event=event)
-    monkeypatch.setattr(absence, "MARK", absence.MARK.replace("'absent'", "'nowhere'"))
-    with pytest.raises(Exception, match="isn't possible"):
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            "ALTER TABLE event_attendees ADD CONSTRAINT nobody_is_absent CHECK (attendance_status <> 'absent')"
+        )
+    with pytest.raises(ConstraintViolated, match="nobody_is_absent"):
         complete(event)
     assert (statuses(event), trail()) == (["unknown"], [])
 
@@ -236,12 +231,12 @@ def test_a_batch_that_fails_leaves_nothing_of_itself(monkeypatch):
      {"auto_absence_grace": timedelta(days=20)}],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
-def test_an_event_changed_between_batches_is_left_alone_and_its_people_are_expected_again(batches_of_two, change):
+def test_an_event_changed_between_batches_is_left_alone_and_its_people_are_expected_again(change):
     event = ended()
     AttendeeFactory.create_batch(5, event=event)
     by_hand = AttendeeFactory(event=event)
     mark(by_hand, "absent")
-    assert absence.mark_batch(event_id=event.pk) == 2
+    assert absence.mark_batch(event_id=event.pk, size=2) == 2
     Event.objects.filter(pk=event.pk).update(**change)
     assert list(absence.moved()) == [event]
     summary = complete(event)
@@ -252,30 +247,30 @@ def test_an_event_changed_between_batches_is_left_alone_and_its_people_are_expec
     assert (list(absence.moved()), absence.take_back(event_id=event.pk)) == ([], 0)
 
 
-def test_the_sweep_finds_what_was_moved_while_a_worker_died(batches_of_two):
+def test_the_sweep_finds_what_was_moved_while_a_worker_died():
     event = ended()
     AttendeeFactory.create_batch(3, event=event)
-    absence.mark_batch(event_id=event.pk)
+    absence.mark_batch(event_id=event.pk, size=2)
     Event.objects.filter(pk=event.pk).update(ends_at=timezone.now() + timedelta(days=1))
     tasks.complete_events()
     assert statuses(event) == ["unknown"] * 3
 
 
-def test_of_events_that_are_due_or_completed_nothing_is_taken_back(batches_of_two):
+def test_of_events_that_are_due_or_completed_nothing_is_taken_back():
     due, done = ended(), ended()
     for event in (due, done):
         AttendeeFactory.create_batch(2, event=event)
-        absence.mark_batch(event_id=event.pk)
+        absence.mark_batch(event_id=event.pk, size=2)
     complete(done)
     assert list(absence.moved()) == []
     assert [absence.take_back(event_id=event.pk) for event in (due, done)] == [0, 0]
     assert statuses(due) == statuses(done) == ["absent"] * 2
 
 
-def test_auto_absence_switched_off_between_batches_completes_without(batches_of_two):
+def test_auto_absence_switched_off_between_batches_completes_without():
     event = ended()
     AttendeeFactory.create_batch(5, event=event)
-    assert absence.mark_batch(event_id=event.pk) == 2
+    assert absence.mark_batch(event_id=event.pk, size=2) == 2
     Event.objects.filter(pk=event.pk).update(auto_absence="never")
     assert complete(event).completed is True
     assert statuses(event) == ["absent"] * 2 + ["unknown"] * 3

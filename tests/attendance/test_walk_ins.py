@@ -298,3 +298,12 @@ def test_a_ban_keeps_out_by_phone_too(event, door):
     answer = walk_in(door, event, first_name="Wanda", last_name="Walker", phone="+14155550123")
     assert refused(answer) == (403, "banned")
     assert nobody_came(event)
+
+
+def test_somebody_deactivated_does_not_walk_in_by_phone(event, door):
+    person = UserProfileFactory(first_name="Wanda", last_name="Walker", phone="+14155550123")
+    JoinRequestFactory(event=event, user_profile=person)
+    UserProfile.objects.filter(pk=person.pk).update(is_active=False)
+    answer = walk_in(door, event, first_name="Wanda", last_name="Walker", phone="+14155550123")
+    assert refused(answer) == (409, "needs_organizer")
+    assert nobody_came(event)

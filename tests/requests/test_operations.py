@@ -631,19 +631,19 @@ def test_ban_twice(event, organizer, banned):
 
 
 def test_banned_person_is_not_approved(banned, organizer):
-    refused(join_requests.Banned, join_requests.approve, request_id=banned.pk, actor=organizer)
+    refused(room.Banned, join_requests.approve, request_id=banned.pk, actor=organizer)
 
 
 def test_banned_person_comes_in_by_no_link(event, banned):
     link = InvitationLinkFactory(event=event)
-    refused(join_requests.Banned, invitations.accept, token=link.token, person=banned.user_profile)
+    refused(room.Banned, invitations.accept, token=link.token, person=banned.user_profile)
 
 
 def test_banned_person_can_not_ask(event, organizer):
     guest = AttendeeFactory(event=event)
     assert removals.ban(attendee_id=guest.pk, actor=organizer, reason="Rude").changed is True
     assert not Attendee.objects.active().exists()
-    refused(join_requests.Banned, join_requests.send, event_id=event.pk, person=guest.user_profile)
+    refused(room.Banned, join_requests.send, event_id=event.pk, person=guest.user_profile)
 
 
 def test_banned_person_can_not_reopen(event, organizer):
@@ -651,7 +651,7 @@ def test_banned_person_can_not_reopen(event, organizer):
     join_requests.cancel(request_id=request.pk, actor=request.user_profile)
     removals.ban_applicant(request_id=request.pk, actor=organizer, reason="Rude")
     assert status_of(request) == ["cancelled"]
-    refused(join_requests.Banned, join_requests.send, event_id=event.pk, person=request.user_profile)
+    refused(room.Banned, join_requests.send, event_id=event.pk, person=request.user_profile)
 
 
 @pytest.mark.parametrize("status", ["pending", "approved", "declined"])

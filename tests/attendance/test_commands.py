@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from attendance.models import AttendanceAudit, Attendee
 from attendance.operations import absence
-from config.errors import Busy
 from events.models import Event
+from tests.config.postgres import held
 from tests.factories import AttendeeFactory, EventFactory
 
 pytestmark = pytest.mark.django_db
@@ -92,29 +92,27 @@ def test_complete_events_of_one_that_is_not(db):
     assert caught.value.returncode == 1
 
 
-def test_complete_events_goes_on_after_a_refusal_and_ends_with_an_error(two, monkeypatch):
+@pytest.mark.django_db(transaction=True)
+def test_complete_events_goes_on_after_a_refusal_and_ends_with_an_error(two):
     older, newer = two
-    plain = absence.complete
-
-    def complete(*, event_id):
-        if event_id == older.pk:
-            raise Busy
-        return plain(event_id=event_id)
-
-    monkeypatch.setattr(absence, "complete", complete)
-    with pytest.raises(CommandError, match="1 events could not be completed; start again."):
+    with (
+        held("SELECT FROM events WHERE id = %s FOR UPDATE", older.pk),
+        pytest.raises(CommandError, match="1 events could not be completed; start again."),
+    ):
         run()
     older.refresh_from_db()
     newer.refresh_from_db()
     assert (older.status, newer.status) == ("published", "completed")
 
 
-def test_complete_events_says_where_others_are_at_it(two, monkeypatch):
-    older, newer = two
-    monkeypatch.setattr(absence, "finish", lambda *, event_id: False)
-    assert run("--event", str(newer.pk))[0] == [
-        f"{newer.pk} Newer: 1 absent in 1 batches, not completed: it was moved, or others are at it."
-    ]
+@pytest.mark.django_db(transaction=True)
+def test_complete_events_says_where_others_are_at_it(two):
+    _older, newer = two
+    with held("SELECT FROM event_attendees WHERE event_id = %s FOR UPDATE", newer.pk):
+        assert run("--event", str(newer.pk))[0] == [
+            f"{newer.pk} Newer: 0 absent in 0 batches, not completed: it was moved, or others are at it."
+        ]
+    assert run("--event", str(newer.pk))[0] == [f"{newer.pk} Newer: 1 absent in 1 batches, completed."]
 
 
 def test_complete_events_expects_people_of_a_moved_event_again(two):

@@ -15,11 +15,9 @@ from django.utils import timezone
 
 from attendance import tasks
 from attendance.models import AttendanceAudit, Attendee
-from attendance.operations import absence
 from config import services
-from config.errors import Busy
 from events.models import Event
-from tests.config.postgres import PROJECT, url
+from tests.config.postgres import PROJECT, held, url
 from tests.factories import AttendeeFactory, EventFactory, crowd
 
 
@@ -48,18 +46,11 @@ def test_complete_events_asks_twice_where_nothing_is_to_do(event, django_assert_
         tasks.complete_events()
 
 
-@pytest.mark.django_db
-def test_complete_events_goes_on_after_a_refusal(monkeypatch, caplog):
+@pytest.mark.django_db(transaction=True)
+def test_complete_events_goes_on_after_a_refusal(caplog):
     busy, fine = ended(timedelta(days=1)), ended()
-    plain = absence.complete
-
-    def complete(*, event_id):
-        if event_id == busy.pk:
-            raise Busy
-        return plain(event_id=event_id)
-
-    monkeypatch.setattr(absence, "complete", complete)
-    tasks.complete_events()
+    with held("SELECT FROM events WHERE id = %s FOR UPDATE", busy.pk):
+        tasks.complete_events()
     assert dict(Event.objects.values_list("pk", "status")) == {busy.pk: "published", fine.pk: "completed"}
     [line] = [one.msg for one in caplog.records if one.levelname == "WARNING"]
     assert {name: line[name] for name in ("event", "event_id", "code")} == {

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -54,6 +55,19 @@ def run(*command, **own) -> str:
     done = subprocess.run([program, *command[1:]], cwd=PROJECT, env=given, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def held(query, *params):
+    """Another connection's transaction holds the rows that the query locks; ours waits a tenth of a second for them."""
+    with psycopg.connect(url(connection.settings_dict["NAME"])) as other, connection.cursor() as cursor:
+        other.execute(query, params)
+        cursor.execute("SET lock_timeout = '100ms'")
+        try:
+            yield
+        finally:
+            other.rollback()
+            cursor.execute("RESET lock_timeout")
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from django.contrib import admin
 from django.contrib.messages import get_messages
@@ -11,14 +13,15 @@ from django.contrib.messages.storage.fallback import FallbackStorage
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
 
 from attendance import views
 from attendance.models import Attendee
-from attendance.operations import marking
 from config import uploads
 from tests import factories
+from tests.config.postgres import url
 
 LIST = "Name,Email,Attended\nBo,bo@example.org,yes\nEva,eva@example.org,no\nX,x@example.org,yes\nTotal,,,\n"
 
@@ -170,21 +173,37 @@ def test_page_escapes_what_the_file_says(visit, event, bo, organizer):
     assert "<script>1" not in page and "<u>z" not in page and "<i>y" not in page
 
 
-def test_page_tells_who_was_marked_meanwhile(visit, event, bo, organizer, monkeypatch):
+@pytest.mark.django_db(transaction=True)
+def test_page_tells_who_was_marked_meanwhile(visit, event, bo, organizer):
+    """Somebody else's transaction has marked Bo, and commits once the import waits for his row."""
     token = visit(organizer, **fields_for(event)).context_data["token"]
-    write = views.imports.record.write
-
-    def outrun(marks):
-        monkeypatch.setattr(views.imports.record, "write", write)
-        marking.mark(attendee_id=bo.pk, status="excused", actor=None)
-        return write(marks)
-
-    monkeypatch.setattr(views.imports.record, "write", outrun)
-    done = visit(organizer, token=token, confirm="1")
+    with psycopg.connect(url(connection.settings_dict["NAME"])) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("UPDATE event_attendees SET attendance_status = 'excused' WHERE id = %s", [bo.pk])
+        committed = pool.submit(commit_when_waited_for, other)
+        done = visit(organizer, token=token, confirm="1")
+        assert committed.result()
     assert done.told == [
         f"Imported attendance at “{event}”. Unknown: 3.",
         "1 was marked by somebody else meanwhile, and left alone: Bo Ek.",
     ]
+    bo.refresh_from_db()
+    assert bo.attendance_status == "excused"
+
+
+def commit_when_waited_for(other) -> bool:
+    """Commits as soon as another backend waits for a lock of this connection's; whether one did."""
+    with psycopg.connect(other.info.dsn, autocommit=True) as watcher:
+        for _attempt in range(500):
+            waiting = watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))",
+                [other.info.backend_pid],
+            ).fetchone()[0]
+            if waiting:
+                other.commit()
+                return True
+            time.sleep(0.005)
+    other.commit()
+    return False
 
 
 def test_page_refuses_anothers_token(visit, event, bo, organizer):

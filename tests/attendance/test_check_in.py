@@ -38,17 +38,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def door(event):
-    """The API of somebody who stands at the event's door."""
-    return doorkeeper(event)
-
-
-@pytest.fixture
-def organizing(event):
-    return doorkeeper(event, "Orla", "Organiser", role="organizer")
-
-
-@pytest.fixture
 def attendee(event):
     return AttendeeFactory(event=event, plus_ones=2)
 

@@ -14,7 +14,6 @@ from django.utils.dateparse import parse_datetime
 from attendance.models import AttendanceAudit, Attendee, CheckIn, CheckInAttempt
 from events.models import UserProfile
 from events.sign_in import access_token
-from tests.config.test_openapi import serve  # noqa: F401 - a fixture
 from tests.factories import EventFactory, member
 
 from .at_the_door import NOW, address, device, doorkeeper
@@ -25,9 +24,9 @@ TICKETS, SCANNERS, IN_A_BATCH = 2000, 50, 100
 
 
 @pytest.fixture
-def server(request):
+def server(serve):
     """A web process of its own; the address of its host."""
-    return urlsplit(request.getfixturevalue("serve")()).netloc
+    return urlsplit(serve()).netloc
 
 
 @pytest.fixture

@@ -43,16 +43,6 @@ from .at_the_door import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def door(event):
-    return doorkeeper(event)
-
-
-@pytest.fixture
-def organizing(event):
-    return doorkeeper(event, "Orla", "Organiser", role="organizer")
-
-
 def state(api, event, **query):
     return said(api.get(address(event, "door/"), query))
 

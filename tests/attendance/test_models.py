@@ -276,9 +276,13 @@ def test_truncating_what_the_record_stands_on_is_refused(marked, table):
 def test_copy_into_the_record_is_refused(marked):
     def copy():
         columns = "attendee_id, event_id, to_status, source, db_user, created_at"
-        with connection.cursor(), connection.wrap_database_errors, connection.connection.cursor() as cursor:  # noqa: SIM117
-            with cursor.copy(f"COPY public.event_attendance_audit ({columns}) FROM STDIN") as lines:
-                lines.write_row((marked.pk, marked.event_id, "absent", "sql", "me", timezone.now()))
+        with (
+            connection.cursor(),
+            connection.wrap_database_errors,
+            connection.connection.cursor() as cursor,
+            cursor.copy(f"COPY public.event_attendance_audit ({columns}) FROM STDIN") as lines,
+        ):
+            lines.write_row((marked.pk, marked.event_id, "absent", "sql", "me", timezone.now()))
 
     before = record()
     for way in EVERY_WAY:
@@ -545,9 +549,12 @@ def test_a_data_modifying_cte_is_on_record(event):
 def test_copy_of_attendees_with_a_status_is_on_record(event):
     person = UserProfileFactory()
     columns = "id, event_id, user_profile_id, owner_id, source, status, attendance_status"
-    with connection.cursor(), connection.connection.cursor() as cursor:  # noqa: SIM117
-        with cursor.copy(f"COPY event_attendees ({columns}) FROM STDIN") as lines:
-            lines.write_row((uuid7(), event.pk, person.pk, person.owner_id, "import", "active", "late"))
+    with (
+        connection.cursor(),
+        connection.connection.cursor() as cursor,
+        cursor.copy(f"COPY event_attendees ({columns}) FROM STDIN") as lines,
+    ):
+        lines.write_row((uuid7(), event.pk, person.pk, person.owner_id, "import", "active", "late"))
     assert trail() == [("unknown", "late", None, "sql", None)]
 
 

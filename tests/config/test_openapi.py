@@ -4,20 +4,16 @@ import importlib
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
 from django.utils import timezone
 from PIL import Image
 
@@ -43,39 +39,6 @@ def document(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("openapi") / "openapi.json"
     call_command("spectacular", format="openapi-json", file=str(path), validate=True, fail_on_warn=True)
     return path
-
-
-@pytest.fixture
-def serve(transactional_db, tmp_path):
-    """``serve(**environment)``: the address of a web process of its own, on the test's database."""
-    processes = []
-
-    def start(**environment):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-        environment = os.environ | {"DATABASE_URL": database.geturl(), "DATA_DIR": str(tmp_path)} | environment
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4"]
-        with open(tmp_path / "server.log", "wb") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        processes.append(process)
-        address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert process.poll() is None, (tmp_path / "server.log").read_text()
-            try:
-                if httpx.get(f"{address}/healthz").status_code == 200:
-                    return address
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError((tmp_path / "server.log").read_text())
-
-    yield start
-    for process in processes:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 # -- The document -------------------------------------------------------------------------------

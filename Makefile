@@ -44,7 +44,7 @@ setup:
 demo: setup
 	@exec $(PY) -m config.supervisor
 
-# Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
+# One process a core. Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
 test: setup
 	@set -eu; \
 	CHROMIUM=$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}; \
@@ -53,7 +53,7 @@ test: setup
 		[ -z "$${CI:-}" ] || exit 1; \
 	fi; \
 	export CHROMIUM; \
-	exec $(PY) -m pytest $(ARGS)
+	exec $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: setup
 	$(PY) -m ruff check .

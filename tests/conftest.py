@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from rest_framework.test import APIClient
+
+from config.errors import Busy, translate
 
 from . import factories
 
@@ -30,13 +32,25 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_past_the_guards():
-    """A committing test ends with TRUNCATE, which guarded tables refuse to everybody but a superuser."""
-    sql_flush = DatabaseOperations.sql_flush
+    """A committing test ends with TRUNCATE, which guarded tables refuse to everybody but a superuser.
+
+    A page that was closed while it asked for something may still be served: who waits for whom is
+    found out within a second, and one of them starts over.
+    """
+    sql_flush, execute = DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush
 
     def unguarded(self, *args, **kwargs):
         return ["SET LOCAL session_replication_role = replica", *sql_flush(self, *args, **kwargs)]
 
-    DatabaseOperations.sql_flush = unguarded
+    def patient(self, sql_list):
+        try:
+            execute(self, sql_list)
+        except OperationalError as error:
+            if not isinstance(translate(error), Busy):
+                raise
+            execute(self, sql_list)
+
+    DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = unguarded, patient
 
 
 @pytest.fixture(autouse=True)

@@ -248,14 +248,8 @@ def in_the_middle(change, seconds=0.4):
         thread.join()
 
 
-def complete(event):
-    return partial(absence.complete, event_id=event.pk)
-
-
-@pytest.fixture
-def batches_of_three(monkeypatch):
-    plain = absence.mark_batch
-    monkeypatch.setattr(absence, "mark_batch", lambda *, event_id: plain(event_id=event_id, size=3))
+def complete(event, **more):
+    return partial(absence.complete, event_id=event.pk, **more)
 
 
 SKIPPING = "FOR NO KEY UPDATE OF attendee SKIP LOCKED"
@@ -279,10 +273,10 @@ def test_two_batches_at_once_mark_nobody_twice():
 
 
 @pytest.mark.parametrize("count", [2, 6])
-def test_many_who_complete_one_event_at_once(batches_of_three, count):
+def test_many_who_complete_one_event_at_once(count):
     event = ended()
     rows = AttendeeFactory.create_batch(20, event=event)
-    summaries = at_once(*[complete(event)] * count)
+    summaries = at_once(*[complete(event, batch_size=3)] * count)
     assert sum(one.marked for one in summaries) == 20
     assert sum(one.completed for one in summaries) <= 1
     absence.complete(event_id=event.pk)  # the next minute's, where each had left the rest to the others
@@ -342,12 +336,12 @@ def test_who_is_being_marked_is_left_alone_and_the_event_waits_for_them():
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_completing_against_check_ins(batches_of_three, attempt):
+def test_completing_against_check_ins(attempt):
     """Whoever is scanned is in, whether their scan came before absence or after it."""
     event = ended()
     scanner, rows = person_scanner(event), AttendeeFactory.create_batch(12, event=event)
     came = rows[::3]
-    answers = at_once(complete(event), complete(event), *[scan(scanner, one) for one in came])[2:]
+    answers = at_once(*[complete(event, batch_size=3)] * 2, *[scan(scanner, one) for one in came])[2:]
     assert results(answers) == ["checked_in"] * 4
     absence.complete(event_id=event.pk)
     for one in rows:

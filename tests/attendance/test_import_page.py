@@ -2,10 +2,8 @@
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 from django.contrib import admin
 from django.contrib.messages import get_messages
@@ -13,7 +11,6 @@ from django.contrib.messages.storage.fallback import FallbackStorage
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -21,7 +18,7 @@ from attendance import views
 from attendance.models import Attendee
 from config import uploads
 from tests import factories
-from tests.config.postgres import url
+from tests.config.postgres import waited_for
 
 LIST = "Name,Email,Attended\nBo,bo@example.org,yes\nEva,eva@example.org,no\nX,x@example.org,yes\nTotal,,,\n"
 
@@ -177,33 +174,14 @@ def test_page_escapes_what_the_file_says(visit, event, bo, organizer):
 def test_page_tells_who_was_marked_meanwhile(visit, event, bo, organizer):
     """Somebody else's transaction has marked Bo, and commits once the import waits for his row."""
     token = visit(organizer, **fields_for(event)).context_data["token"]
-    with psycopg.connect(url(connection.settings_dict["NAME"])) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("UPDATE event_attendees SET attendance_status = 'excused' WHERE id = %s", [bo.pk])
-        committed = pool.submit(commit_when_waited_for, other)
+    with waited_for("UPDATE event_attendees SET attendance_status = 'excused' WHERE id = %s", [bo.pk]):
         done = visit(organizer, token=token, confirm="1")
-        assert committed.result()
     assert done.told == [
         f"Imported attendance at “{event}”. Unknown: 3.",
         "1 was marked by somebody else meanwhile, and left alone: Bo Ek.",
     ]
     bo.refresh_from_db()
     assert bo.attendance_status == "excused"
-
-
-def commit_when_waited_for(other) -> bool:
-    """Commits as soon as another backend waits for a lock of this connection's; whether one did."""
-    with psycopg.connect(other.info.dsn, autocommit=True) as watcher:
-        for _attempt in range(500):
-            waiting = watcher.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))",
-                [other.info.backend_pid],
-            ).fetchone()[0]
-            if waiting:
-                other.commit()
-                return True
-            time.sleep(0.005)
-    other.commit()
-    return False
 
 
 def test_page_refuses_anothers_token(visit, event, bo, organizer):

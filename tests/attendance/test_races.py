@@ -14,6 +14,7 @@ from attendance import integrity as promises
 from attendance.models import AttendanceAudit, Attendee, CheckIn, CheckInAttempt
 from attendance.operations import absence, check_in, marking, record, undo
 from events.models import Event
+from tests.config.postgres import held, waited_for
 from tests.factories import AttendeeFactory, EventFactory, member
 from tests.requests.test_races import at_once, holding
 
@@ -60,19 +61,9 @@ def results(answers):
     return sorted(one.result if isinstance(one, check_in.Answer) else type(one).__name__ for one in answers)
 
 
-def everybody_reads_first(monkeypatch, count):
-    """All have read before anybody writes; whoever starts over isn't held up again."""
-    barrier, waited = threading.Barrier(count), threading.local()
-    plain = check_in._Round._read
-
-    def read(self):
-        rows = plain(self)
-        if not getattr(waited, "once", False):
-            waited.once = True
-            barrier.wait(timeout=20)
-        return rows
-
-    monkeypatch.setattr(check_in._Round, "_read", read)
+def everybody_reads_first(attendee, count):
+    """All have read before anybody writes: whoever writes first waits for the row's lock as well."""
+    return waited_for("SELECT FROM event_attendees WHERE id = %s FOR UPDATE", [attendee.pk], by=count)
 
 
 # -- One ticket, many scanners ----------------------------------------------------------------------
@@ -96,48 +87,51 @@ def unguarded(monkeypatch):
         cursor.execute(index)
 
 
-def test_one_ticket_scanned_by_four_without_the_guards_lets_in_four(event, monkeypatch, unguarded):
+def test_one_ticket_scanned_by_four_without_the_guards_lets_in_four(event, unguarded):
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
-    everybody_reads_first(monkeypatch, 4)
-    assert results(at_once(*[scan(scanner, attendee) for _ in range(4)])) == ["checked_in"] * 4
+    with everybody_reads_first(attendee, 4):
+        found = at_once(*[scan(scanner, attendee) for _ in range(4)])
+    assert results(found) == ["checked_in"] * 4
     assert CheckIn.objects.filter(result="checked_in", undone_at=None).count() == 4
 
 
 @pytest.mark.parametrize("count", [4, 20])
-def test_one_ticket_scanned_by_many_at_once_lets_in_one(event, monkeypatch, count):
+def test_one_ticket_scanned_by_many_at_once_lets_in_one(event, count):
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
-    everybody_reads_first(monkeypatch, count)
-    found = at_once(*[scan(scanner, attendee) for _ in range(count)])
+    with everybody_reads_first(attendee, count):
+        found = at_once(*[scan(scanner, attendee) for _ in range(count)])
     assert results(found) == ["already_checked_in"] * (count - 1) + ["checked_in"]
     assert len({one.checked_in_at for one in found}) == 1
     assert trail(agree(attendee)) == [("unknown", "present", "scan")]
 
 
-def test_the_same_scan_sent_twice_at_once_has_one_answer(event, monkeypatch):
+def test_the_same_scan_sent_twice_at_once_has_one_answer(event):
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
-    everybody_reads_first(monkeypatch, 5)
-    found = at_once(*[scan(scanner, attendee, scan_id="the same") for _ in range(5)])
+    with everybody_reads_first(attendee, 5):
+        found = at_once(*[scan(scanner, attendee, scan_id="the same") for _ in range(5)])
     assert results(found) == ["checked_in"] * 5
     assert len({one.check_in_id for one in found}) == 1
     assert CheckIn.objects.count() == 1
     assert trail(agree(attendee)) == [("unknown", "present", "scan")]
 
 
-def test_the_same_refused_scan_sent_twice_at_once_is_kept_once(event, monkeypatch):
+def test_the_same_refused_scan_sent_twice_at_once_is_kept_once(event):
     gone, scanner = AttendeeFactory(event=event, status="removed"), person_scanner(event)
-    everybody_reads_first(monkeypatch, 5)
-    assert results(at_once(*[scan(scanner, gone, scan_id="the same") for _ in range(5)])) == ["refused"] * 5
+    with everybody_reads_first(gone, 5):
+        found = at_once(*[scan(scanner, gone, scan_id="the same") for _ in range(5)])
+    assert results(found) == ["refused"] * 5
     assert CheckInAttempt.objects.count() == 1
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_two_devices_upload_out_of_order_and_the_earliest_scan_counts(event, monkeypatch, attempt):
+def test_two_devices_upload_out_of_order_and_the_earliest_scan_counts(event, attempt):
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
     now = timezone.now()
     moments = [now - timedelta(minutes=minutes) for minutes in (5, 40, 20, 30)]
-    everybody_reads_first(monkeypatch, 4)
     acts = [scan(scanner, attendee, scan_id=str(n), scanned_at=moment) for n, moment in enumerate(moments)]
-    assert "checked_in" in results(at_once(*acts))
+    with everybody_reads_first(attendee, 4):
+        found = at_once(*acts)
+    assert "checked_in" in results(found)
     assert agree(attendee).attendance_marked_at == min(moments)
     assert CheckIn.objects.get(result="checked_in").checked_in_at == min(moments)
     assert trail(attendee) == [("unknown", "present", "scan")]
@@ -172,21 +166,12 @@ def test_marked_by_hand_against_a_check_in(event, organizer, attempt, status):
     agree(attendee)
 
 
-def test_marked_by_hand_between_a_check_in_s_reading_and_writing(event, organizer, monkeypatch):
+def test_marked_by_hand_between_a_check_in_s_reading_and_writing(event, organizer):
     """The scan was decided on what no longer holds, and is decided anew."""
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
-    plain, rounds = check_in._Round._read, []
-
-    def read(self):
-        rows = plain(self)
-        rounds.append(1)
-        if len(rounds) == 1:
-            at_once(partial(marking.mark, attendee_id=attendee.pk, status="late", actor=organizer))
-        return rows
-
-    monkeypatch.setattr(check_in._Round, "_read", read)
-    assert scan(scanner, attendee)().result == "already_checked_in"
-    assert len(rounds) == 2
+    with in_the_middle(partial(marking.mark, attendee_id=attendee.pk, status="late", actor=organizer)):
+        [answer] = at_once(scan(scanner, attendee))
+    assert answer.result == "already_checked_in"
     assert trail(attendee) == [("unknown", "late", "admin")]
 
 
@@ -286,22 +271,11 @@ def test_many_who_complete_one_event_at_once(count):
     assert [trail(one) for one in rows] == [[("unknown", "absent", "auto_absence")]] * 20
 
 
-def read_first(readers):
-    """A plain read in place of the lock, and everybody has read before anybody writes."""
-    barrier, plain = threading.Barrier(readers), absence.write
-
-    def write(*arguments, **more):
-        barrier.wait(timeout=20)
-        return plain(*arguments, **more)
-
-    return write
-
-
 def test_completing_twice_without_the_lock_completes_twice(monkeypatch):
     event = ended()
     monkeypatch.setattr(absence, "lock", lambda objects, pk: objects.get(pk=pk))
-    monkeypatch.setattr(absence, "write", read_first(2))
-    assert at_once(*[partial(absence.finish, event_id=event.pk)] * 2) == [True, True]
+    with waited_for("SELECT FROM events WHERE id = %s FOR UPDATE", [event.pk], by=2):
+        assert at_once(*[partial(absence.finish, event_id=event.pk)] * 2) == [True, True]
     assert event.history.filter(status="completed").count() == 2
 
 
@@ -394,25 +368,7 @@ def test_an_event_whose_lock_is_held_for_too_long_is_busy(event):
 def test_check_ins_do_not_wait_for_the_event(event):
     """Somebody holds the event's lock, as every approval does: the door goes on."""
     attendee, scanner = AttendeeFactory(event=event), person_scanner(event)
-    held, release = threading.Event(), threading.Event()
-
-    def hold():
-        try:
-            with transaction.atomic():
-                Event.objects.select_for_update(no_key=True).get(pk=event.pk)
-                held.set()
-                release.wait(timeout=20)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    assert held.wait(timeout=20)
-    try:
-        began = time.monotonic()
+    with held("SELECT FROM events WHERE id = %s FOR NO KEY UPDATE", event.pk):
         assert scan(scanner, attendee)().result == "checked_in"
         marking.mark(attendee_id=attendee.pk, status="late", actor=None)
-        assert time.monotonic() - began < 2
-    finally:
-        release.set()
-        thread.join()
+    assert trail(agree(attendee)) == [("unknown", "present", "scan"), ("present", "late", "admin")]

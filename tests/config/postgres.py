@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,6 +70,31 @@ def held(query, *params):
         finally:
             other.rollback()
             cursor.execute("RESET lock_timeout")
+
+
+@contextmanager
+def waited_for(query, params=(), *, by=1):
+    """Another transaction runs the query, and commits once as many connections as ``by`` wait for locks:
+    whoever reads without one has read by then, and nobody has written."""
+    with psycopg.connect(url(connection.settings_dict["NAME"])) as other, ThreadPoolExecutor(1) as pool:
+        other.execute(query, params)
+        committed = pool.submit(_commit_when_waited_for, other, by)
+        yield
+        assert committed.result(), f"fewer than {by} waited"
+
+
+def _commit_when_waited_for(other, count) -> bool:
+    """Gives up, and commits, before anybody's lock_timeout."""
+    with psycopg.connect(other.info.dsn, autocommit=True) as watcher:
+        for _attempt in range(250):
+            [waiting] = watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            if waiting >= count:
+                break
+            time.sleep(0.01)
+        other.commit()
+        return waiting >= count
 
 
 @contextmanager

@@ -60,8 +60,10 @@ INSTALLED_APPS = [
     "django_structlog",
     "django_prometheus",
     "config.apps.ProjectConfig",
+    "waffle",
     "events",
     "attendance",
+    "messaging",
     "requests",
 ]
 

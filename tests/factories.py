@@ -9,6 +9,7 @@ from factory.django import DjangoModelFactory
 
 from attendance.models import Attendee, CheckInPoint, DoorDevice
 from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
+from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import InvitationLink, JoinRequest
 
 
@@ -106,6 +107,38 @@ class InvitationLinkFactory(DjangoModelFactory):
 
     event = factory.SubFactory(EventFactory)
     label = "Friends"
+
+
+class EventGuestFactory(DjangoModelFactory):
+    class Meta:
+        model = EventGuest
+
+    event = factory.SubFactory(EventFactory)
+    guest_name = factory.Sequence(lambda n: f"Guest {n}")
+
+
+class MessageFactory(DjangoModelFactory):
+    """A draft to everybody on the guest list."""
+
+    class Meta:
+        model = Message
+
+    event = factory.SubFactory(EventFactory)
+    subject = factory.Sequence(lambda n: f"Subject {n}")
+    body = "Hello."
+    channels = ["in_app"]
+    audience = "invited"
+
+
+class MessageDeliveryFactory(DjangoModelFactory):
+    """To a guest of the message's event; ``guest=None, user=…`` for a person's own."""
+
+    class Meta:
+        model = MessageDelivery
+
+    message = factory.SubFactory(MessageFactory)
+    guest = factory.SubFactory(EventGuestFactory, event=factory.SelfAttribute("..message.event"))
+    channel = "in_app"
 
 
 class CheckInPointFactory(DjangoModelFactory):

@@ -11,7 +11,14 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
-from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
+from phonenumbers import (
+    SUPPORTED_REGIONS,
+    NumberParseException,
+    PhoneNumberFormat,
+    format_number,
+    is_possible_number,
+    parse,
+)
 from simple_history.models import HistoricalRecords
 
 from config.database import Trigger, known, touched, uuid7, violation
@@ -37,6 +44,11 @@ def to_e164(text: str, region: str | None = None) -> str:
     if number is None or not is_possible_number(number):
         raise ValidationError(_("This is no phone number that can be called."), code="invalid_phone")
     return format_number(number, PhoneNumberFormat.E164)
+
+
+def validate_region(value: str) -> None:
+    if value not in SUPPORTED_REGIONS:
+        raise ValidationError(_("“%(value)s” is no country that we know by two letters."), params={"value": value})
 
 
 models.EmailField.register_lookup(Lower)  # ``email__lower=…`` finds its way by the unique index
@@ -94,6 +106,15 @@ class Organization(models.Model):
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(_("short name"), unique=True, help_text=_("Used in addresses and commands."))
+    phone_region = models.CharField(
+        _("country of phone numbers"),
+        max_length=2,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_region],
+        help_text=_("Two letters, like US or DE: how numbers without a country code are read. Empty: the site's."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = OrganizationQuerySet.as_manager()

@@ -120,7 +120,6 @@ class EventGuest(models.Model):
             models.Index(
                 "email", "event", condition=Q(removed_at=None, email__isnull=False), name="event_guests_email"
             ),
-            models.Index("event", "id", condition=Q(removed_at=None), name="event_guests_list"),
             models.Index(
                 F("event"),
                 condition=Q(removed_at=None, user=None, link_outcome=LinkOutcome.AMBIGUOUS),

@@ -64,6 +64,11 @@ def validate_offset(value) -> None:
         raise ValidationError(_("At most a year before or after."), code="offset")
 
 
+def filled(text: str, *, name: str, event: str) -> str:
+    """The text with its placeholders filled; whatever else stands in braces stays as it is."""
+    return text.replace("{event}", event).replace("{name}", name)
+
+
 class MessageQuerySet(ScopedQuerySet):
     organization_path = "event__organization"
 

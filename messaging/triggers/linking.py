@@ -50,7 +50,8 @@ BEGIN
     IF own IS NULL AND number IS NOT NULL THEN
         SELECT count(*), count(DISTINCT g.user_id), (array_agg(g.user_id) FILTER (WHERE g.user_id IS NOT NULL))[1]
         INTO guests, people, of_guests
-        FROM event_guests g WHERE g.phone = number AND g.event_id = of_event AND g.removed_at IS NULL;
+        FROM event_guests g WHERE g.phone = number AND g.event_id + 0 = of_event AND g.removed_at IS NULL;
+        -- (+ 0: by the index of numbers even where the table has no statistics yet, never through a whole list)
         SELECT count(*), (array_agg(p.id))[1]
         INTO accounts, of_account
         FROM user_profiles p
@@ -100,18 +101,22 @@ BEGIN
         SELECT guest.id, guest.event_id, p.id, 'phone'
         FROM guest JOIN user_profiles p ON p.phone = guest.phone
         WHERE by_phone AND p.phone <> '' AND p.phone_verified AND p.is_active AND p.erased_at IS NULL
-    ), person AS (  -- how many lines of the event's list each of them fits, or has
+    ), person AS (  -- how many lines of the event's list each of them has, or fits
         SELECT one.event_id, one.person, (
-            SELECT count(*) FROM event_guests g JOIN user_profiles p ON p.id = one.person
-            WHERE g.event_id = one.event_id AND g.removed_at IS NULL AND (
-                g.user_id = p.id
-                OR g.user_id IS NULL AND (
-                    p.email_verified AND g.email = lower(p.email)
-                    OR by_phone AND p.phone_verified AND p.phone <> '' AND g.phone = p.phone
-                )
-            )
+            SELECT count(*) FROM (
+                SELECT g.id FROM event_guests g
+                WHERE g.user_id = p.id AND g.event_id + 0 = one.event_id AND g.removed_at IS NULL
+                UNION
+                SELECT g.id FROM event_guests g
+                WHERE p.email_verified AND g.email = lower(p.email) AND g.user_id IS NULL
+                    AND g.event_id + 0 = one.event_id AND g.removed_at IS NULL
+                UNION
+                SELECT g.id FROM event_guests g
+                WHERE by_phone AND p.phone_verified AND p.phone <> '' AND g.phone = p.phone AND g.user_id IS NULL
+                    AND g.event_id + 0 = one.event_id AND g.removed_at IS NULL
+            ) AS line
         ) AS lines
-        FROM (SELECT DISTINCT event_id, fits.person FROM fits) AS one
+        FROM (SELECT DISTINCT event_id, fits.person FROM fits) AS one JOIN user_profiles p ON p.id = one.person
     ), decided AS (
         SELECT fits.id, (array_agg(fits.person))[1] AS person, min(fits.method) AS method,
             count(DISTINCT fits.person) = 1 AND max(person.lines) = 1 AS clear

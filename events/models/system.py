@@ -1,7 +1,13 @@
-"""Tables of the machinery: idempotency keys and the last results of the integrity checks."""
+"""Tables of the machinery: idempotency keys, letters on their way, and the last results of the integrity checks."""
+
+import secrets
 
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from config.database import known
 
 
 class IdempotencyKey(models.Model):
@@ -44,3 +50,72 @@ class IntegrityResult(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class LetterKind(models.TextChoices):
+    CONFIRM_EMAIL = "confirm_email", _("Confirm an e-mail address")
+    RESET_PASSWORD = "reset_password", _("A new password")
+    ADDRESS_IN_USE = "address_in_use", _("The address has an account already")
+    EMAIL_CHANGED = "email_changed", _("The address was changed")
+    VERIFY_PHONE = "verify_phone", _("Verify a phone number")
+
+
+class LetterChannel(models.TextChoices):
+    EMAIL = "email", _("E-mail")
+    SMS = "sms", _("SMS")
+
+
+class AccountLetter(models.Model):
+    """A letter about an account that is still to be sent, or was: written along with what it is about.
+
+    What it says is worked out when it is sent: the row holds no secret, and may name an address that
+    nobody has. ``user`` is null where only the address was given. ``error`` says why it was given up.
+    """
+
+    Kind, Channel = LetterKind, LetterChannel
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=20, choices=LetterKind.choices)
+    user = models.ForeignKey("events.UserProfile", on_delete=models.CASCADE, null=True, related_name="+")
+    channel = models.CharField(max_length=10, choices=LetterChannel.choices, default=LetterChannel.EMAIL)
+    address = models.CharField(max_length=254)
+    context = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    claimed_until = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    error = models.TextField(default="", db_default="")
+
+    class Meta:
+        db_table = "account_letters"
+        constraints = [
+            known("kind", LetterKind, "events_accountletter_kind_known"),
+            known("channel", LetterChannel, "events_accountletter_channel_known"),
+        ]
+        indexes = [
+            models.Index("next_attempt_at", condition=Q(sent_at=None, error=""), name="account_letters_line"),
+            models.Index("address", name="account_letters_address"),
+            models.Index("created_at", name="account_letters_age"),
+        ]
+
+
+def new_secret() -> str:
+    return secrets.token_hex(16)
+
+
+class PhoneCode(models.Model):
+    """The code that a person was last sent to verify a number; it follows from ``secret`` and our key.
+
+    ``replaces`` is the number that the profile had: changed since, the code is worth nothing.
+    """
+
+    user = models.OneToOneField("events.UserProfile", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    phone = models.CharField(max_length=16)
+    replaces = models.CharField(max_length=16, blank=True)
+    secret = models.CharField(max_length=32, default=new_secret)
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "phone_codes"

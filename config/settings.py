@@ -219,6 +219,7 @@ PHOTO_LIMIT = 5 * 1024 * 1024
 
 # -- Tasks -----------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_TASK_ROUTES = {"messaging.tasks.*": {"queue": "messages"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -234,15 +235,26 @@ CELERY_BEAT_SCHEDULE = {
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},
 }
 
-# -- Mail ------------------------------------------------------------------------------------
+# -- Mail, SMS, push -------------------------------------------------------------------------
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="Turnout <turnout@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-if env("EMAIL_URL", default=""):
-    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=10.0)
+EMAIL_URL = env("EMAIL_URL", default="")
+if EMAIL_URL:
+    vars().update(env.email_url_config(EMAIL_URL))
 else:
     # Without a mail server, letters are written to files that an operator can read.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = DATA_DIR / "mail"
+SMS_API_URL = env("SMS_API_URL", default="https://api.twilio.com").rstrip("/")
+SMS_ACCOUNT_SID = env("SMS_ACCOUNT_SID", default="")
+SMS_AUTH_TOKEN = env("SMS_AUTH_TOKEN", default="")
+SMS_FROM = env("SMS_FROM", default="")
+SMS_HONOURS_KEY = env.bool("SMS_HONOURS_KEY", default=False)
+PUSH_API_URL = env("PUSH_API_URL", default="https://fcm.googleapis.com").rstrip("/")
+PUSH_CREDENTIALS = env("PUSH_CREDENTIALS", default="")
+CHANNEL_TIMEOUTS = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 60.0}
+"""Seconds that an HTTP provider gets."""
 
 # -- Files -----------------------------------------------------------------------------------
 STATIC_URL = "static/"

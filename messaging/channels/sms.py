@@ -1,0 +1,70 @@
+"""SMS through Twilio's Messages API, or a provider that speaks it."""
+
+from django.conf import settings
+from django.urls import reverse
+
+from .base import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable, one_line
+from .http import HttpChannel, answered, pause
+
+LONGEST = 1600
+"""Characters that the provider takes."""
+NOBODY_THERE = {21211, 21214, 21217, 21610, 21614}
+"""Twilio's codes: no such number, not a mobile, or its owner wrote STOP."""
+VARIABLES = ("SMS_ACCOUNT_SID", "SMS_AUTH_TOKEN", "SMS_FROM")
+
+
+class Sms(HttpChannel):
+    name = "sms"
+
+    @property
+    def honours_key(self):
+        return settings.SMS_HONOURS_KEY
+
+    @property
+    def url(self):
+        return f"{settings.SMS_API_URL}/2010-04-01/Accounts/{settings.SMS_ACCOUNT_SID}/Messages.json"
+
+    def off(self):
+        if missing := [name for name in VARIABLES if not getattr(settings, name)]:
+            return f"SMS is off: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set."
+        return None
+
+    def hand_over(self, http, parcel):
+        own = "MessagingServiceSid" if settings.SMS_FROM.startswith("MG") else "From"
+        key = str(parcel.delivery_id)
+        response = http.post(
+            self.url,
+            auth=(settings.SMS_ACCOUNT_SID, settings.SMS_AUTH_TOKEN),
+            headers={"Idempotency-Key": key, "I-Twilio-Idempotency-Token": key},
+            data={
+                "To": parcel.to[0],
+                own: settings.SMS_FROM,
+                "Body": text(parcel),
+                "StatusCallback": settings.SITE_URL + reverse("sms_status", args=[parcel.delivery_id]),
+            },
+        )
+        return _judged(response)
+
+
+def text(parcel) -> str:
+    """Subject and text, as one: an SMS has no subject."""
+    whole = "\n".join(filter(None, (parcel.subject.strip(), parcel.body.strip()))).replace("\x00", "")
+    return whole if len(whole) <= LONGEST else whole[: LONGEST - 1].rstrip() + "…"
+
+
+def _judged(response):
+    body, status = answered(response), response.status_code
+    if response.is_success:
+        sid = body.get("sid")
+        if isinstance(sid, str) and 0 < len(sid) <= 255:
+            return Sent(sid)
+        return Unknown(f"The provider took it with an answer that makes no sense ({status}).")
+    code = body.get("code")
+    reason = one_line(f"{body.get('message') or response.reason_phrase} ({code or status})", 500)
+    if status == 429:
+        return Throttled(reason, pause(response))
+    if status in (401, 403, 404) or status < 400:
+        return Unreachable(f"The provider doesn't know us, or isn't there: {reason}")
+    if status >= 500 or status == 408:
+        return TryLater(reason)
+    return Bounced(reason) if code in NOBODY_THERE else Refused(reason)

@@ -69,6 +69,10 @@ class AdminSite(UnfoldAdminSite):
         # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
         return csp_replace(settings.CSP_LOOSE)(second_factor.asked_first(super().admin_view(view, cacheable)))
 
+    def each_context(self, request):
+        shown = [function(request) for function in _banners] if request.user.is_authenticated else []
+        return super().each_context(request) | {"banners": [one for one in shown if one]}
+
     def get_urls(self):
         page = csp_replace(settings.CSP_LOOSE)(second_factor.page)
         return [path("second-factor/", page, name="second_factor"), *super().get_urls()]
@@ -100,6 +104,18 @@ def card(function=None, *, first=False):
     return function
 
 
+_banners: list[Callable[[HttpRequest], dict | None]] = []
+
+
+def banner(function):
+    """Registers what stands above every page: ``function(request)`` → ``{template, …}`` or None.
+
+    Asked for whoever is signed in, on every page: it may cost one small query, and only for whom it concerns.
+    """
+    _banners.append(function)
+    return function
+
+
 def dashboard(request, context):
     """UNFOLD's DASHBOARD_CALLBACK: the cards that the apps registered."""
     cards = [one(request) for one in _cards] if request.user.is_authenticated else []
@@ -128,6 +144,15 @@ NAVIGATION = [
         ],
     ),
     (
+        gettext_lazy("Messages"),
+        [
+            ("messaging.Message", "campaign"),
+            ("messaging.MessageDelivery", "outgoing_mail"),
+            ("messaging.EventGuest", "contacts"),
+            ("messaging.UserLinkAudit", "conversion_path"),
+        ],
+    ),
+    (
         gettext_lazy("Agenda"),
         [
             ("events.Session", "calendar_view_day"),
@@ -144,7 +169,15 @@ NAVIGATION = [
             ("events.Organization", "corporate_fare"),
         ],
     ),
-    (gettext_lazy("Operations"), [("events.IntegrityResult", "health_and_safety")]),
+    (
+        gettext_lazy("Operations"),
+        [
+            ("events.IntegrityResult", "health_and_safety"),
+            ("messaging.ChannelState", "cell_tower"),
+            ("messaging.OptOut", "notifications_off"),
+            ("waffle.Switch", "toggle_on"),
+        ],
+    ),
 ]
 
 
@@ -265,6 +298,25 @@ _extensions: dict[str, list[Act]] = defaultdict(list)
 def extend(model_label: str, *acts: Act) -> None:
     """An upper app's acts on a lower app's admin: ``extend("attendance.Attendee", remove, ban)``."""
     _extensions[model_label].extend(acts)
+
+
+@dataclass(frozen=True)
+class Gathering:
+    """What is done with the selected rows of a list together, on a page of its own: ``go(request, rows)``
+    answers with where to go on, or None to stay. Raises DomainError."""
+
+    name: str
+    label: str
+    permission: str
+    go: Callable[[HttpRequest, list], HttpResponse | None]
+
+
+_gatherings: dict[str, list[Gathering]] = defaultdict(list)
+
+
+def gather(model_label: str, gathering: Gathering) -> None:
+    """An upper app's :class:`Gathering` on a lower app's list."""
+    _gatherings[model_label].append(gathering)
 
 
 _glances: dict[str, list[Callable]] = defaultdict(list)
@@ -514,13 +566,37 @@ class DomainAdmin(Scoped, ModelAdmin):
         for act in self.all_acts:
             if request.user.has_perm(act.permission):
                 actions[act.name] = (self._action_of(act), act.name, act.label)
+        for one in _gatherings[self.opts.label]:
+            if request.user.has_perm(one.permission):
+                actions[one.name] = (self._gathering_of(one), one.name, one.label)
         return actions
+
+    @staticmethod
+    def _selected(request, queryset) -> list | None:
+        """The rows, or None and a word where they are too many."""
+        rows = list(queryset[: ACT_LIMIT + 1])
+        if len(rows) <= ACT_LIMIT:
+            return rows
+        messages.error(request, _("At most {} rows at once: narrow the list with a filter.").format(ACT_LIMIT))
+        return None
+
+    def _gathering_of(self, gathering):
+        def action(_admin, request, queryset):
+            rows = self._selected(request, queryset)
+            if rows is None:
+                return None
+            try:
+                return gathering.go(request, rows)
+            except DomainError as error:
+                messages.error(request, str(error))
+                return None
+
+        return action
 
     def _action_of(self, act):
         def action(_admin, request, queryset):
-            rows = list(queryset[: ACT_LIMIT + 1])
-            if len(rows) > ACT_LIMIT:
-                messages.error(request, _("At most {} rows at once: narrow the list with a filter.").format(ACT_LIMIT))
+            rows = self._selected(request, queryset)
+            if rows is None:
                 return None
             arguments = self._arguments(request, act)
             warning = act.confirm(rows)

@@ -20,7 +20,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
 
 from config import integrity
-from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, card
+from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, banner, card
 
 from . import views
 from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
@@ -437,13 +437,13 @@ class IntegrityResultAdmin(ReadOnly, DomainAdmin):
         return ", ".join(f"{name}: {value}" for name, value in row.figures.items())
 
 
-@card
+@banner
 def broken_promises(request):
-    """A red banner for superusers while the last check found something critical."""
+    """Red, for superusers, while the last check found something critical."""
     if not request.user.is_superuser:
         return None
     broken = list(IntegrityResult.objects.filter(level=integrity.CRITICAL))
-    return {"template": "admin/card_integrity.html", "broken": broken} if broken else None
+    return {"template": "admin/banner_integrity.html", "broken": broken} if broken else None
 
 
 @card

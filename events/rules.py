@@ -9,11 +9,14 @@ import rules
 from .models.people import Role
 
 
-def organization_id(row) -> int:
-    """The organisation that a row belongs to, along its queryset's ``organization_path``."""
+def organization_id(row) -> int | None:
+    """The organisation that a row belongs to, along its queryset's ``organization_path``; None where it
+    leads nowhere: what belongs to none is for superusers only."""
     *steps, last = type(row)._default_manager.none().organization_path.split("__")
     for step in steps:
         row = getattr(row, step)
+        if row is None:
+            return None
     return row.pk if last == "pk" else getattr(row, f"{last}_id")
 
 

@@ -576,7 +576,7 @@ QUERIES = {
     "events.Speaker": 5,
     "events.Session": 5,
     "events.UserProfile": 5,
-    "events.IntegrityResult": 4,
+    "events.IntegrityResult": 5,
     "attendance.Attendee": 5,
     "attendance.AttendanceAudit": 4,
     "attendance.CheckIn": 4,

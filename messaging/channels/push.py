@@ -111,13 +111,8 @@ def credentials() -> dict:
 
 def _ask_for_token(account) -> tuple[str, float]:
     now = int(time.time())
-    claims = {
-        "iss": account["client_email"],
-        "scope": SCOPE,
-        "aud": account["token_uri"],
-        "iat": now,
-        "exp": now + 3600,
-    }
+    address = account["token_uri"]
+    claims = {"iss": account["client_email"], "scope": SCOPE, "aud": address, "iat": now, "exp": now + 3600}
     try:
         key = {"kid": account["private_key_id"]} if account.get("private_key_id") else None
         assertion = jwt.encode(claims, account["private_key"], algorithm="RS256", headers=key)

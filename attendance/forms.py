@@ -79,7 +79,7 @@ class ImportAttendanceForm(forms.Form):
     def __init__(self, *args, person, kept=None, **kwargs):
         super().__init__(*args, **kwargs)
         events = Event.objects.of_staff(person, roles_for("attendance.mark_attendee"))
-        self.fields["event"].queryset = events.order_by(_away(timezone.now()), "-starts_at", "-pk")
+        self.fields["event"].queryset = events.order_by(away(timezone.now()), "-starts_at", "-pk")
         if kept:
             field = self.fields["file"]
             field.required = False  # the browser must not ask for it again
@@ -102,7 +102,7 @@ class ImportAttendanceForm(forms.Form):
         )
 
 
-def _away(now):
+def away(now):
     """How far an event lies ahead or behind; nothing for one that goes on."""
     moment = Value(now, output_field=models.DateTimeField())
     return Greatest(F("starts_at") - moment, moment - F("ends_at"), Value(timedelta(0)))

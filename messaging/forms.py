@@ -1,0 +1,340 @@
+"""What organisers fill in: messages, and guests."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django import forms
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+)
+
+from attendance.forms import away
+from config.admin import ACT_LIMIT, roles_for
+from events.models import Event
+
+from . import audiences, channels
+from .models import Channel, EventGuest
+from .models.messages import Anchor, validate_offset
+
+# -- Messages ------------------------------------------------------------------------------------
+
+NOW, AT, RELATIVE = "now", "at", "relative"
+UNITS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
+PREVIEW = "_preview"
+"""The button that asks for a message that could go out; a draft may lack anything."""
+CHANNEL_HELP = {
+    Channel.IN_APP: _("in the inbox of everybody who has an account"),
+    Channel.PUSH: _("on the phones of people who use the app"),
+    Channel.SMS: _("a text message, which costs you by the part"),
+    Channel.EMAIL: _("to everybody with an e-mail address"),
+}
+
+
+class Choices:
+    """Radio buttons or boxes that say more: a line under each, and why one can't be chosen."""
+
+    option_template_name = "admin/message_option.html"
+
+    def __init__(self, *, explained=(), closed=(), **kwargs):
+        super().__init__(**kwargs)
+        self.explained, self.closed = dict(explained), dict(closed)
+
+    def create_option(self, name, value, label, selected, index, subindex=None, attrs=None):
+        option = super().create_option(name, value, label, selected, index, subindex, attrs)
+        why_not = self.closed.get(value)
+        option["help"], option["why_not"] = self.explained.get(value), why_not
+        if why_not:
+            option["attrs"]["disabled"] = True
+            option["attrs"].pop("checked", None)
+        return option
+
+
+class RadioChoices(Choices, UnfoldAdminRadioSelectWidget):
+    pass
+
+
+class BoxChoices(Choices, UnfoldAdminCheckboxSelectMultipleWidget):
+    pass
+
+
+class PickField(forms.MultipleChoiceField):
+    """Guests and people, as "guest:ID" and "person:ID", searched for while one types."""
+
+    widget = UnfoldAdminSelect2MultipleWidget
+
+    def widget_attrs(self, widget):
+        return {"class": "turnout-pick"}
+
+    def valid_value(self, value):
+        kind, _colon, key = value.partition(":")
+        try:
+            return kind in ("guest", "person") and str(UUID(key)) == key
+        except ValueError:
+            return False
+
+    @staticmethod
+    def split(values) -> dict[str, list[str]]:
+        """As a message keeps them."""
+        return {
+            "guests": [value.removeprefix("guest:") for value in values if value.startswith("guest:")],
+            "people": [value.removeprefix("person:") for value in values if value.startswith("person:")],
+        }
+
+    @staticmethod
+    def join(details) -> list[str]:
+        return [f"guest:{one}" for one in details.get("guests", [])] + [
+            f"person:{one}" for one in details.get("people", [])
+        ]
+
+
+def pickable(event, term="") -> tuple[models.QuerySet, models.QuerySet]:
+    """Guests on the list, and people of the event who aren't on it: whom one may pick, by name or address."""
+    guests = EventGuest.objects.active().filter(event=event)
+    people = audiences.met(event).active().filter(~Exists(guests.filter(user=OuterRef("pk"))))
+    for word in term.split():
+        guests = guests.filter(Q(guest_name__icontains=word) | Q(email__icontains=word) | Q(phone__contains=word))
+        people = people.filter(Q(first_name__icontains=word) | Q(last_name__icontains=word) | Q(email__icontains=word))
+    return guests.order_by("guest_name", "pk"), people.order_by("first_name", "last_name", "pk")
+
+
+def picked_label(one) -> str:
+    """A guest or a person, with where they are reached, as the list of choices shows them."""
+    name = one.guest_name if isinstance(one, EventGuest) else one.get_full_name()
+    return " · ".join(filter(None, [name or str(_("(no name)")), one.email or one.phone]))
+
+
+class MessageForm(forms.ModelForm):
+    """An organiser's message. As a draft it may lack anything; "Save and preview" asks for what is missing."""
+
+    channels = forms.MultipleChoiceField(
+        label=_("Over"), choices=Channel.choices, required=False, widget=BoxChoices, show_hidden_initial=True
+    )
+    audience = forms.ChoiceField(label=_("To whom"), required=False, widget=RadioChoices, show_hidden_initial=True)
+    picked = PickField(
+        label=_("Whom exactly"),
+        required=False,
+        show_hidden_initial=True,
+        help_text=_("Type part of a name, an e-mail address or a number."),
+    )
+    when = forms.ChoiceField(
+        label=_("When"),
+        choices=[
+            (NOW, _("As soon as I press “Send now”")),
+            (AT, _("At a time")),
+            (RELATIVE, _("Before or after the event")),
+        ],
+        initial=NOW,
+        widget=UnfoldAdminRadioSelectWidget,
+        show_hidden_initial=True,
+    )
+    number = forms.IntegerField(
+        label=_("How long"),
+        required=False,
+        min_value=0,
+        max_value=600_000,
+        widget=UnfoldAdminIntegerFieldWidget,
+        show_hidden_initial=True,
+    )
+    unit = forms.ChoiceField(
+        label=_("Unit"),
+        choices=[("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))],
+        initial="hours",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        show_hidden_initial=True,
+    )
+    side = forms.ChoiceField(
+        label=_("Before or after"),
+        choices=[("before", _("before")), ("after", _("after"))],
+        initial="before",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        show_hidden_initial=True,
+    )
+    anchor = forms.ChoiceField(
+        label=_("Which moment"),
+        choices=Anchor.choices,
+        initial=Anchor.STARTS,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        show_hidden_initial=True,
+    )
+
+    def __init__(self, *args, person, **kwargs):
+        super().__init__(*args, **kwargs)
+        message = self.instance
+        self.of_event = message.event if message.event_id else self._chosen_event(person)
+        self._offer_events(person)
+        self._offer_channels()
+        offered = audiences.all_audiences()
+        self.fields["audience"].choices = [(one.key, one.label) for one in offered.values()]
+        self.fields["audience"].widget.explained = {one.key: one.help for one in offered.values()}
+        if "scheduled_at" in self.fields:
+            zone = self.of_event.timezone if self.of_event else None
+            self.fields["scheduled_at"].label = _("Send at")
+            self.fields["scheduled_at"].help_text = (
+                _("By the event's clock ({}).").format(zone) if zone else _("By the event's own clock.")
+            )
+        self.initial |= self._initial_time() | {"picked": PickField.join(message.audience_details or {})}
+        self._name_picked()
+
+    def _chosen_event(self, person):
+        """Of a new message: what was sent, or what the page was opened for."""
+        chosen = self.data.get("event") if self.is_bound else self.initial.get("event")
+        if not str(chosen or "").isdigit() or len(str(chosen)) > 18:
+            return None
+        return self._events(person).filter(pk=chosen).first()
+
+    @staticmethod
+    def _events(person):
+        return Event.objects.of_staff(person, roles_for("messaging.add_message"))
+
+    def _offer_events(self, person):
+        field = self.fields.get("event")
+        if field is None:  # one that is written stays with its event
+            return
+        field.required = True
+        field.widget = UnfoldAdminSelect2Widget()
+        field.queryset = self._events(person).order_by(away(timezone.now()), "-starts_at", "-pk")
+        field.label_from_instance = lambda event: f"{event} · {event.starts_at.astimezone(event.zone):%d %b %Y}"
+
+    def _offer_channels(self):
+        field, off = self.fields["channels"], channels.off_reasons()
+        field.widget.explained = CHANNEL_HELP
+        field.widget.closed = off
+        if self.instance._state.adding:
+            self.initial.setdefault("channels", [one for one in Channel.values if one not in {*off, Channel.SMS}])
+
+    def _initial_time(self) -> dict:
+        message = self.instance
+        if message.scheduled_at:
+            return {"when": AT}
+        if not message.anchor:
+            return {"when": NOW, "anchor": Anchor.STARTS}
+        length = abs(message.anchor_offset)
+        unit = next(name for name in ("days", "hours", "minutes") if not length % UNITS[name] or name == "minutes")
+        side = "before" if message.anchor_offset < timedelta(0) else "after"
+        return {"when": RELATIVE, "number": length // UNITS[unit], "unit": unit, "side": side}
+
+    def _name_picked(self):
+        """Those who are chosen already stand in the field by name."""
+        chosen = self.data.getlist("picked") if self.is_bound else self.initial["picked"]
+        ids = PickField.split([one for one in chosen if self.fields["picked"].valid_value(one)])
+        if self.of_event is None or not any(ids.values()):
+            return
+        guests, people = EventGuest.objects.filter(event=self.of_event), audiences.met(self.of_event)
+        self.fields["picked"].choices = [
+            *((f"guest:{one.pk}", picked_label(one)) for one in guests.filter(pk__in=ids["guests"])),
+            *((f"person:{one.pk}", picked_label(one)) for one in people.filter(pk__in=ids["people"])),
+        ]
+
+    @cached_property
+    def changed_data(self):
+        """Under the names of the columns that the fields become."""
+        changed = {*super().changed_data}
+        if changed & {"audience", "picked"}:
+            changed |= {"audience", "audience_details"}
+        if changed & {"when", "number", "unit", "side", "anchor", "scheduled_at"}:
+            changed |= {"scheduled_at", "anchor", "anchor_offset"}
+        return [*changed]
+
+    # -- what was sent -------------------------------------------------------------------------------
+
+    @property
+    def asks_all(self) -> bool:
+        return PREVIEW in self.data
+
+    def clean_channels(self):
+        chosen = set(self.cleaned_data["channels"])
+        if self.asks_all and not chosen:
+            raise forms.ValidationError(_("Choose at least one channel."), code="no_channel")
+        return [one for one in Channel.values if one in chosen]
+
+    def clean_body(self):
+        body = self.cleaned_data["body"]
+        if self.asks_all and not body.strip():
+            raise forms.ValidationError(_("Write a text."), code="no_text")
+        return body
+
+    def clean_audience(self):
+        audience = self.cleaned_data["audience"]
+        if self.asks_all and not audience:
+            raise forms.ValidationError(_("Say to whom it goes."), code="no_audience")
+        return audience
+
+    def clean(self):
+        cleaned = super().clean()
+        by_mail = self.asks_all and Channel.EMAIL in cleaned.get("channels", ())
+        if by_mail and not cleaned.get("subject", "").strip() and "subject" not in self.errors:
+            self.add_error("subject", forms.ValidationError(_("An e-mail needs a subject."), code="no_subject"))
+        self._clean_picked(cleaned)
+        self._clean_time(cleaned)
+        return cleaned
+
+    def _clean_picked(self, cleaned):
+        self.instance.audience_details = {}
+        if cleaned.get("audience") != "picked" or "picked" in self.errors:
+            return
+        picked = cleaned.get("picked") or []
+        if self.asks_all and not picked:
+            self.add_error("picked", forms.ValidationError(_("Choose at least one."), code="nobody"))
+        if len(picked) > ACT_LIMIT:
+            sentence = _("At most {}: take one of the other groups for more.").format(ACT_LIMIT)
+            self.add_error("picked", forms.ValidationError(sentence, code="too_many"))
+            return
+        details = PickField.split(picked)
+        event = cleaned.get("event") or self.of_event
+        if event is not None:
+            theirs = {
+                "guests": EventGuest.objects.filter(event=event, pk__in=details["guests"]),
+                "people": audiences.met(event).filter(pk__in=details["people"]),
+            }
+            if any(theirs[kind].count() != len(set(details[kind])) for kind in details):
+                sentence = _("Not all of those chosen belong to this event.")
+                self.add_error("picked", forms.ValidationError(sentence, code="other_event"))
+        self.instance.audience_details = details
+
+    def _clean_time(self, cleaned):
+        when, self.instance.anchor_offset = cleaned.get("when"), None
+        if when != RELATIVE:
+            cleaned["anchor"] = ""
+        if when != AT:
+            cleaned["scheduled_at"] = None
+            self.errors.pop("scheduled_at", None)
+        elif not cleaned.get("scheduled_at"):
+            if "scheduled_at" not in self.errors:
+                self.add_error("scheduled_at", forms.ValidationError(_("Give a day and a time."), code="no_time"))
+        elif self.asks_all and cleaned["scheduled_at"] <= timezone.now():
+            self._past("scheduled_at")
+        if when == RELATIVE:
+            self._clean_offset(cleaned)
+
+    def _clean_offset(self, cleaned):
+        if "number" in self.errors:
+            return
+        if cleaned.get("number") is None or not all(cleaned.get(name) for name in ("unit", "side", "anchor")):
+            self.add_error("number", forms.ValidationError(_("Say how long before or after."), code="no_time"))
+            return
+        offset = cleaned["number"] * UNITS[cleaned["unit"]] * (-1 if cleaned["side"] == "before" else 1)
+        try:
+            validate_offset(offset)
+        except forms.ValidationError as error:
+            self.add_error("number", error)
+            return
+        self.instance.anchor_offset = offset
+        event = cleaned.get("event") or self.of_event
+        if self.asks_all and event and getattr(event, cleaned["anchor"]) + offset <= timezone.now():
+            self._past("number")
+
+    def _past(self, field):
+        self.add_error(field, forms.ValidationError(_("That time is past."), code="past"))

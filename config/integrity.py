@@ -40,9 +40,10 @@ class Invariant:
     """One promise.
 
     ``violations()`` gives the rows that break it; those of one event, where it takes an
-    ``event_id``. ``repair(rows=…)`` mends a batch of their primary keys, inside a transaction, and
-    returns how many it mended; rows that are right by now it must leave alone. ``figures`` adds what
-    operators want to see beside the verdict, as a flat dict. ``level(violations, figures)`` may grade.
+    ``event_id``, or of one guest, where it takes a ``guest_id``. ``repair(rows=…)`` mends a batch of
+    their primary keys, inside a transaction, and returns how many it mended; rows that are right by
+    now it must leave alone. ``figures`` adds what operators want to see beside the verdict, as a flat
+    dict. ``level(violations, figures)`` may grade.
     """
 
     name: str
@@ -53,25 +54,25 @@ class Invariant:
     figures: Callable[[], dict] = dict
     level: Callable[[int, dict], str] = field(default=any_is_critical)
 
-    @property
-    def knows_events(self) -> bool:
-        return "event_id" in signature(self.violations).parameters
+    def narrows_by(self, name: str) -> bool:
+        """Whether :meth:`rows` takes this keyword."""
+        return name in signature(self.violations).parameters
 
-    def rows(self, event_id: int | None = None) -> QuerySet:
-        """What breaks the promise, of one event or of all."""
-        return self.violations() if event_id is None else self.violations(event_id=event_id)
+    def rows(self, **narrowed) -> QuerySet:
+        """What breaks the promise: of one event (``event_id``), say, or of all. None narrows nothing."""
+        return self.violations(**{name: value for name, value in narrowed.items() if value is not None})
 
     def check(self) -> "Finding":
         count, figures = self.rows().count(), self.figures()
         return Finding(self, count, figures, self.level(count, figures))
 
-    def mend(self, *, event_id: int | None = None, batch_size: int = 500) -> Iterator[tuple[int, int]]:
+    def mend(self, *, batch_size: int = 500, **narrowed) -> Iterator[tuple[int, int]]:
         """Repairs batch by batch, each in its own transaction; yields (rows tried, rows mended) of each.
 
         It goes by primary key, so a row that its repair leaves as it is stops nothing; and it may be
         stopped at any time, as the next run starts from what is still broken. Raises DomainErrors.
         """
-        rows, last = self.rows(event_id).order_by("pk"), None
+        rows, last = self.rows(**narrowed).order_by("pk"), None
         while True:
             rest = rows if last is None else rows.filter(pk__gt=last)
             batch = list(rest.values_list("pk", flat=True)[:batch_size])
@@ -174,19 +175,23 @@ class Metrics(Collector):
                 "turnout_integrity_violations", "Rows that break a promise, when last checked.", labels=["check"]
             ),
             GaugeMetricFamily(
+                "turnout_integrity_level", "0: the promise holds, 1: a warning, 2: critical.", labels=["check"]
+            ),
+            GaugeMetricFamily(
                 "turnout_integrity_checked_timestamp_seconds", "When a promise was last checked.", labels=["check"]
             ),
         )
 
     def collect(self):
-        violations, checked = self._families()
+        violations, levels, checked = self._families()
         try:
-            for name, count, moment in _results().values_list("name", "violations", "checked_at"):
+            for name, level, count, moment in _results().values_list("name", "level", "violations", "checked_at"):
                 violations.add_metric([name], count)
+                levels.add_metric([name], EXIT_CODES[level])
                 checked.add_metric([name], moment.timestamp())
         except DatabaseError:  # the other metrics are wanted all the more
             log.warning("integrity.metrics_unavailable", exc_info=True)
-        return violations, checked
+        return violations, levels, checked
 
 
 REGISTRY.register(Metrics())

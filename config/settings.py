@@ -219,7 +219,11 @@ PHOTO_LIMIT = 5 * 1024 * 1024
 
 # -- Tasks -----------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
-CELERY_TASK_ROUTES = {"messaging.tasks.*": {"queue": "messages"}}
+CELERY_TASK_ROUTES = {
+    # Whoever signs up doesn't wait for ten thousand messages.
+    "messaging.tasks.send_letters": {"queue": "celery"},
+    "messaging.tasks.*": {"queue": "messages"},
+}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -231,6 +235,9 @@ CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "events.tasks.heartbeat", "schedule": 30.0, "options": {"expires": 25}},
     "admit-pending": {"task": "requests.tasks.admit_pending", "schedule": 60.0, "options": {"expires": 55}},
     "complete-events": {"task": "attendance.tasks.complete_events", "schedule": 60.0, "options": {"expires": 55}},
+    "send-messages": {"task": "messaging.tasks.sweep", "schedule": 60.0, "options": {"expires": 55}},
+    "send-letters": {"task": "messaging.tasks.send_letters", "schedule": 60.0, "options": {"expires": 55}},
+    "find-guests": {"task": "messaging.tasks.find_guests", "schedule": 600.0, "options": {"expires": 590}},
     "check-integrity": {"task": "events.tasks.check_integrity", "schedule": crontab(hour=4, minute=10)},
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},
 }

@@ -55,7 +55,9 @@ class PushDevice(models.Model):
         WEB = "web", _("Web")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(UserProfile, on_delete=models.CASCADE, related_name="push_devices", verbose_name=_("person"))
+    user = models.ForeignKey(
+        UserProfile, on_delete=models.CASCADE, related_name="push_devices", verbose_name=_("person")
+    )
     token = models.CharField(_("token"), max_length=1000, unique=True)
     platform = models.CharField(_("platform"), max_length=10, choices=Platform.choices)
     created_at = models.DateTimeField(_("registered"), auto_now_add=True)
@@ -99,7 +101,9 @@ class NoticePreference(models.Model):
         ordering = ["organization", "user", "topic"]
         verbose_name = _("notice preference")
         verbose_name_plural = _("notice preferences")
-        constraints = [models.UniqueConstraint(fields=["organization", "user", "topic"], name="messaging_noticepreference_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user", "topic"], name="messaging_noticepreference_once")
+        ]
 
     def __str__(self):
         return f"{self.get_topic_display()}: {self.get_mode_display()}"

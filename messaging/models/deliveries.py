@@ -41,7 +41,10 @@ class MessageDeliveryQuerySet(ScopedQuerySet):
     def inbox(self, person_id):
         """What a person has been sent, one row a message: the first of its deliveries to them."""
         earlier = MessageDelivery.objects.filter(
-            user=models.OuterRef("user"), message=models.OuterRef("message"), id__lt=models.OuterRef("id"), withdrawn_at=None
+            user=models.OuterRef("user"),
+            message=models.OuterRef("message"),
+            id__lt=models.OuterRef("id"),
+            withdrawn_at=None,
         )
         return self.filter(~models.Exists(earlier), user=person_id, withdrawn_at=None)
 
@@ -137,10 +140,17 @@ class MessageDelivery(models.Model):
         indexes = [
             # The inbox: newest first, and whether a message has an earlier delivery to the same person.
             models.Index(
-                F("user"), F("id").desc(), condition=Q(user__isnull=False, withdrawn_at=None), name="message_deliveries_inbox"
+                F("user"),
+                F("id").desc(),
+                condition=Q(user__isnull=False, withdrawn_at=None),
+                name="message_deliveries_inbox",
             ),
             models.Index(
-                "user", "message", "id", condition=Q(user__isnull=False, withdrawn_at=None), name="message_deliveries_person"
+                "user",
+                "message",
+                "id",
+                condition=Q(user__isnull=False, withdrawn_at=None),
+                name="message_deliveries_person",
             ),
             models.Index(
                 "user",
@@ -150,7 +160,11 @@ class MessageDelivery(models.Model):
             ),
             # Whatever waits, in the order of its turn; whatever a worker holds.
             models.Index(
-                "channel", "next_attempt_at", "id", condition=Q(status=DeliveryStatus.QUEUED), name="message_deliveries_line"
+                "channel",
+                "next_attempt_at",
+                "id",
+                condition=Q(status=DeliveryStatus.QUEUED),
+                name="message_deliveries_line",
             ),
             models.Index("claimed_until", condition=Q(status=DeliveryStatus.SENDING), name="message_deliveries_held"),
             models.Index("message", "status", name="message_deliveries_states"),

@@ -1,5 +1,6 @@
 """What is said, to whom, and when: announcements of organisers, and the system's own notices."""
 
+import re
 from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
@@ -66,7 +67,11 @@ def validate_offset(value) -> None:
 
 def filled(text: str, *, name: str, event: str) -> str:
     """The text with its placeholders filled; whatever else stands in braces stays as it is."""
-    return text.replace("{event}", event).replace("{name}", name)
+    values = {"{name}": name, "{event}": event}
+    return PLACEHOLDER.sub(lambda found: values[found[0]], text)
+
+
+PLACEHOLDER = re.compile(r"\{(?:name|event)\}")
 
 
 class MessageQuerySet(ScopedQuerySet):
@@ -132,7 +137,9 @@ class Message(models.Model):
         editable=False,
     )
     scheduled_at = models.DateTimeField(_("send at"), null=True, blank=True, validators=SANE_MOMENT)
-    anchor = models.CharField(_("relative to"), max_length=10, choices=Anchor.choices, blank=True, default="", db_default="")
+    anchor = models.CharField(
+        _("relative to"), max_length=10, choices=Anchor.choices, blank=True, default="", db_default=""
+    )
     anchor_offset = models.DurationField(
         _("how long after"),
         null=True,
@@ -186,7 +193,9 @@ class Message(models.Model):
         indexes = [
             models.Index("event", "id", name="event_messages_event"),
             models.Index(
-                "status", condition=Q(status__in=[MessageStatus.SCHEDULED, MessageStatus.SENDING]), name="event_messages_open"
+                "status",
+                condition=Q(status__in=[MessageStatus.SCHEDULED, MessageStatus.SENDING]),
+                name="event_messages_open",
             ),
         ]
         triggers = [touched()]
@@ -204,5 +213,3 @@ class Message(models.Model):
         if self.anchor:
             return getattr(self.event, self.anchor) + self.anchor_offset
         return self.scheduled_at
-
-

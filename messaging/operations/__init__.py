@@ -1,0 +1,5 @@
+"""What other apps call: ``operations.notify(operations.Notice(…))``."""
+
+from .notices import Notice, notify
+
+__all__ = ["Notice", "notify"]

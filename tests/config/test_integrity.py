@@ -79,8 +79,8 @@ def test_session_rooms_finds_a_room_of_another_event(event):
     factories.SessionFactory(event=event)
     lost = factories.SessionFactory(event=event, room=foreign)
     invariant = check("session-rooms").invariant
-    assert list(invariant.rows()) == list(invariant.rows(event.pk)) == [lost]
-    assert list(invariant.rows(foreign.event_id)) == []
+    assert list(invariant.rows()) == list(invariant.rows(event_id=event.pk)) == [lost]
+    assert list(invariant.rows(event_id=foreign.event_id)) == []
     assert check("session-rooms").level == CRITICAL
 
 

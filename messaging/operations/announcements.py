@@ -1,0 +1,386 @@
+"""An organiser's message from the draft to the last delivery: send, schedule, stop, go on, try again.
+
+Every act locks the message. What it starts goes on in tasks (sending.py), which a sweep starts again.
+"""
+
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import Count
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from config.celery import start
+from config.database import uuid7, write
+from config.errors import DomainError, Outcome, lock, operation
+
+from .. import audiences, channels
+from ..models import Channel, DeliveryStatus, Kind, Message, MessageDelivery
+from . import planning, sending
+from .notices import Notice, notify
+
+
+class MessageIncomplete(DomainError):
+    code = "message_incomplete"
+    status = 400
+    message = _("The message can't go out yet: {what}.")
+
+
+class NobodyToReach(DomainError):
+    code = "nobody_to_reach"
+    message = _("Nobody would get this message: {why}.")
+
+
+class RecipientsChanged(DomainError):
+    code = "recipients_changed"
+    message = _("{now} people would get it now, not {before}. Look again before you send.")
+
+
+class NotADraft(DomainError):
+    code = "not_a_draft"
+    message = _("The message is {status}: that can't be done any more.")
+
+
+class TimeIsPast(DomainError):
+    code = "time_is_past"
+    status = 400
+    message = _("That time is past. Send it now, or choose a later one.")
+
+
+class NothingToRetry(DomainError):
+    code = "nothing_to_retry"
+    message = _("There is nothing to send again here.")
+
+
+class NoOwnAddress(DomainError):
+    code = "no_own_address"
+    message = _("A test can't reach you: {why}.")
+
+
+class DeliveryInconsistent(DomainError):
+    """The database's own promises about deliveries; operations keep them, raw SQL is told."""
+
+    code = "delivery_inconsistent"
+    message = _("The database refused this: a delivery has somebody it is for, stays what it is, and never goes back.")
+    constraints = (
+        "messaging_delivery_to_somebody",
+        "messaging_delivery_guest_once",
+        "messaging_delivery_user_once",
+        "messaging_delivery_stays_itself",
+        "messaging_delivery_guest_of_event",
+        "messaging_delivery_never_backwards",
+    )
+
+
+def missing(message: Message) -> list[str]:
+    """What the message still needs before it can go out, in words; whoever gets it not counted."""
+    words = []
+    if not message.body.strip():
+        words.append(_("it has no text"))
+    if not message.channels:
+        words.append(_("it has no channel"))
+    elif all(channel in channels.off_reasons() for channel in message.channels):
+        words.append(_("none of its channels is set up"))
+    if Channel.EMAIL in message.channels and not message.subject.strip():
+        words.append(_("an e-mail needs a subject"))
+    if message.event_id is None:
+        words.append(_("it has no event"))
+    if message.audience not in audiences.all_audiences():
+        words.append(_("nobody is chosen to get it"))
+    return [str(one) for one in words]
+
+
+def _check(message: Message) -> int:
+    """How many it would reach now. Raises MessageIncomplete, NobodyToReach."""
+    if what := missing(message):
+        raise MessageIncomplete(what="; ".join(what))
+    reached = planning.count(message)
+    if not reached:
+        left = {one.words for one in planning.summary(message).left_out}
+        raise NobodyToReach(why="; ".join(sorted(left)) or _("the audience is empty"))
+    return reached
+
+
+def _set(message, actor, reason, **changes):
+    for name, value in changes.items():
+        setattr(message, name, value)
+    write([message], list(changes), actor=actor, reason=reason)
+
+
+@operation
+def send_now(*, message_id, actor, expected: int | None = None) -> Outcome:
+    """Off it goes; a second click changes nothing. ``expected``: the number of people that was read.
+
+    Raises MessageIncomplete, NobodyToReach, RecipientsChanged.
+    """
+    message = lock(Message.objects, pk=message_id)
+    if not message.is_open:
+        return Outcome(message, changed=False)
+    reached = _check(message)
+    if expected is not None and expected != reached:
+        raise RecipientsChanged(now=reached, before=expected)
+    begin(message, actor, "sent")
+    return Outcome(message, changed=True)
+
+
+def begin(message, actor, reason):
+    """From draft or schedule to the outbox; the message is locked. The deliveries are made by a task."""
+    _set(message, actor, reason, status=Message.Status.SENDING, started_at=timezone.now(), stopped_at=None, error="")
+    start("messaging.tasks.fan_out", str(message.pk))
+
+
+@operation
+def schedule(*, message_id, actor) -> Outcome:
+    """It goes out at its time, or relative to the event. Raises MessageIncomplete, TimeIsPast, NotADraft."""
+    message = lock(Message.objects.select_related("event"), pk=message_id)
+    if message.status == Message.Status.SCHEDULED:
+        return Outcome(message, changed=False)
+    _must_be_open(message)
+    if what := missing(message):
+        raise MessageIncomplete(what="; ".join(what))
+    if message.due_moment is None:
+        raise MessageIncomplete(what=_("it has no time"))
+    if message.due_moment <= timezone.now():
+        raise TimeIsPast
+    _set(message, actor, "scheduled", status=Message.Status.SCHEDULED)
+    return Outcome(message, changed=True)
+
+
+@operation
+def cancel(*, message_id, actor) -> Outcome:
+    """A scheduled message is a draft again. Raises NotADraft."""
+    message = lock(Message.objects, pk=message_id)
+    if message.status == Message.Status.DRAFT:
+        return Outcome(message, changed=False)
+    _must_be_open(message)
+    _set(message, actor, "schedule cancelled", status=Message.Status.DRAFT)
+    return Outcome(message, changed=True)
+
+
+def _must_be_open(message):
+    if not message.is_open:
+        raise NotADraft(status=message.get_status_display().lower())
+
+
+@operation
+def stop(*, message_id, actor) -> Outcome:
+    """Nothing more leaves; what is being handed over at this moment does. Raises NotADraft."""
+    message = lock(Message.objects, pk=message_id)
+    if message.status != Message.Status.SENDING:
+        raise NotADraft(status=message.get_status_display().lower())
+    if message.stopped_at:
+        return Outcome(message, changed=False)
+    _set(message, actor, "stopped", stopped_at=timezone.now())
+    return Outcome(message, changed=True)
+
+
+@operation
+def resume(*, message_id, actor) -> Outcome:
+    """A stopped message goes on."""
+    message = lock(Message.objects, pk=message_id)
+    if not message.stopped_at:
+        return Outcome(message, changed=False)
+    _set(message, actor, "continued", stopped_at=None)
+    if message.fanned_out_at is None:
+        start("messaging.tasks.fan_out", str(message.pk))
+    _start_channels(message)
+    return Outcome(message, changed=True)
+
+
+def _start_channels(message):
+    for channel in message.channels:
+        if channel != Channel.IN_APP:
+            start("messaging.tasks.run", channel)
+
+
+@operation
+def withdraw_rest(*, message_id, actor) -> Outcome:
+    """Whatever has not left yet never will, and shows in nobody's inbox. Locks the message.
+
+    Raises NotADraft unless it is stopped first: then nothing is on its way meanwhile.
+    """
+    message = lock(Message.objects, pk=message_id)
+    if not message.stopped_at or message.status != Message.Status.SENDING:
+        raise NotADraft(status=message.get_status_display().lower())
+    rows = MessageDelivery.objects.filter(message=message, status=DeliveryStatus.QUEUED)
+    withdrawn = rows.update(
+        status=DeliveryStatus.FAILED, withdrawn_at=Now(), error=str(_("Taken back by an organiser before it was sent."))
+    )
+    fields = {"stopped_at": None} | ({} if message.fanned_out_at else {"fanned_out_at": timezone.now()})
+    _set(message, actor, f"{withdrawn} deliveries withdrawn", audience="", **fields)
+    sending.finish(message_ids=[message.pk])
+    return Outcome(message, changed=True)
+
+
+@operation
+def send_test(*, message_id, actor) -> Outcome:
+    """The message to its writer alone, over its channels, marked as a test. Raises MessageIncomplete, NoOwnAddress."""
+    message = lock(Message.objects.select_related("event"), pk=message_id)
+    if not message.body.strip() or not message.channels:
+        raise MessageIncomplete(what="; ".join(missing(message)))
+    key = f"test:{uuid7()}"
+    notify(
+        Notice(
+            kind=Kind.TEST,
+            subject=_("Test: {}").format(message.subject).strip(),
+            body=message.body,
+            to=[actor.pk],
+            event_id=message.event_id,
+            key=key,
+            channels=tuple(message.channels),
+        )
+    )
+    test = Message.objects.get(key=key)
+    if not test.deliveries.exists():
+        candidates = planning.of_pairs(
+            [{"message": test.pk, "event": test.event_id, "channels": ",".join(test.channels), "person": actor.pk}]
+        )
+        raise NoOwnAddress(why="; ".join(planning.reasons(candidates)))
+    return Outcome(test, changed=True)
+
+
+@operation
+def copy(*, message_id, actor) -> Outcome:
+    """A new draft with the same text, channels and audience, and no time."""
+    message = lock(Message.objects, pk=message_id)
+    draft = Message(
+        event_id=message.event_id,
+        subject=message.subject,
+        body=message.body,
+        channels=message.channels,
+        audience=message.audience,
+        audience_details=message.audience_details,
+        created_by=actor,
+    )
+    draft._history_user = actor
+    draft.save()
+    return Outcome(draft, changed=True)
+
+
+# -- Once it is out ------------------------------------------------------------------------------
+
+AGAIN = """
+    UPDATE message_deliveries AS d SET
+        status = 'queued', attempts = 0, error = NULL, claim = NULL, claimed_until = NULL, handed_at = NULL,
+        next_attempt_at = clock_timestamp(),
+        phone_number = CASE WHEN d.channel = 'sms' THEN coalesce(
+            g.phone, CASE WHEN p.phone_verified THEN nullif(p.phone, '') END, d.phone_number) END,
+        email = CASE WHEN d.channel = 'email' THEN coalesce(
+            g.email, CASE WHEN p.email_verified THEN lower(p.email) END, d.email) END
+    FROM message_deliveries AS same
+    LEFT JOIN event_guests g ON g.id = same.guest_id
+    LEFT JOIN user_profiles p ON p.id = same.user_id
+    WHERE same.id = d.id AND d.id = ANY (%s) AND d.withdrawn_at IS NULL
+        AND d.status IN ('failed', 'bounced', 'unknown')
+"""
+"""With the address that the person has by now, and the same id: a provider that has it sends nothing twice."""
+
+
+def _again(message, rows, actor) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(AGAIN, [list(rows)])
+        count = cursor.rowcount
+    if not count:
+        raise NothingToRetry
+    _set(
+        message,
+        actor,
+        f"{count} sent again",
+        status=Message.Status.SENDING,
+        finished_at=None,
+        stopped_at=None,
+        fanned_out_at=message.fanned_out_at or timezone.now(),
+    )
+    _start_channels(message)
+    return count
+
+
+@operation
+def retry_failed(*, message_id, actor) -> Outcome:
+    """All that failed or bounced goes out once more; unknown ones are left to a person. Raises NothingToRetry."""
+    message = lock(Message.objects, pk=message_id)
+    rows = MessageDelivery.objects.filter(
+        message=message, status__in=[DeliveryStatus.FAILED, DeliveryStatus.BOUNCED], withdrawn_at=None
+    )
+    _again(message, rows.values_list("pk", flat=True), actor)
+    return Outcome(message, changed=True)
+
+
+def _locked(delivery_id):
+    delivery = MessageDelivery.objects.filter(pk=delivery_id).first()
+    message = lock(Message.objects, pk=delivery.message_id if delivery else None)
+    return message, lock(MessageDelivery.objects, pk=delivery_id)
+
+
+@operation
+def retry(*, delivery_id, actor) -> Outcome:
+    """One that failed, bounced, or of which nobody knows, goes out once more. Raises NothingToRetry."""
+    message, delivery = _locked(delivery_id)
+    if delivery.status in DeliveryStatus.UNDECIDED:
+        return Outcome(delivery, changed=False)
+    _again(message, [delivery.pk], actor)
+    return Outcome(delivery, changed=True)
+
+
+@operation
+def settle(*, delivery_id, actor, arrived: bool) -> Outcome:
+    """A person says what became of a delivery of which nobody knows. Raises NothingToRetry."""
+    message, delivery = _locked(delivery_id)
+    if delivery.status != DeliveryStatus.UNKNOWN:
+        raise NothingToRetry
+    delivery.status = DeliveryStatus.SENT if arrived else DeliveryStatus.FAILED
+    delivery.sent_at = timezone.now() if arrived else None
+    delivery.error = str(_("Settled by {}.").format(actor))
+    delivery.save(update_fields=["status", "sent_at", "error"])
+    return Outcome(delivery, changed=True)
+
+
+# -- Watching --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``counts``: deliveries by channel and status; ``reasons``: why deliveries went wrong, by how many."""
+
+    status: str
+    stopped: bool
+    recipients: int | None
+    counts: dict[str, dict[str, int]]
+    total: int
+    done: int
+    reasons: list[tuple[str, str, str, int]]
+    paused: dict[str, str]
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in (Message.Status.SENT, Message.Status.FAILED)
+
+
+REASONS_SHOWN = 20
+
+
+def progress(message: Message) -> Progress:
+    """How far the message is, in three queries."""
+    counts: dict[str, dict[str, int]] = {channel: {} for channel in message.channels}
+    rows = MessageDelivery.objects.filter(message=message).order_by()
+    for channel, status, number in rows.values_list("channel", "status").annotate(number=Count("pk")):
+        counts.setdefault(channel, {})[status] = number
+    wrong = (
+        rows.filter(status__in=DeliveryStatus.WRONG)
+        .values_list("channel", "status", "error")
+        .annotate(number=Count("pk"))
+        .order_by("-number")[:REASONS_SHOWN]
+    )
+    total = sum(number for by in counts.values() for number in by.values())
+    waiting = sum(by.get(status, 0) for by in counts.values() for status in DeliveryStatus.UNDECIDED)
+    return Progress(
+        status=message.status,
+        stopped=message.stopped_at is not None,
+        recipients=message.recipients,
+        counts=counts,
+        total=total,
+        done=total - waiting,
+        reasons=[(channel, status, error or "", number) for channel, status, error, number in wrong],
+        paused=sending.paused(message.channels),
+    )

@@ -1,0 +1,33 @@
+"""Sending and its sweeps: doors to operations, nothing more."""
+
+from celery import shared_task
+
+from .operations import letters, links, sending
+
+
+@shared_task
+def fan_out(message_id):
+    """A message's deliveries are made; the channels' own tasks send them."""
+    sending.fan_out(message_id=message_id)
+
+
+@shared_task
+def run(channel):
+    sending.run(channel=channel)
+
+
+@shared_task
+def sweep():
+    sending.sweep()
+
+
+@shared_task
+def find_guests():
+    """People who verified before their guest was listed by raw SQL."""
+    links.find()
+
+
+@shared_task
+def send_letters():
+    """Letters about accounts: started by whoever writes one, and each minute for what was lost or failed."""
+    letters.send()

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect, JsonResponse
+from django.http import JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -25,8 +25,9 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_safe
 
-from config import tables, uploads
+from config import tables
 from config.errors import DomainError, NotFound
+from config.importing import ImportPage
 from config.tables import TableError
 from events.admin import local
 
@@ -114,9 +115,6 @@ def _shell() -> dict[str, Path]:
 
 # -- Importing who came --------------------------------------------------------------------------
 
-IMPORT = "attendance.import_attendance"
-CHOICES = ("event", "listed", "no", "dates", "overwrite")
-"""What the import's form asks for besides the file."""
 ASKS = {imports.AskListed: "listed", imports.AskOrder: "dates", NotFound: "event"}
 """What the person has to say, and the field where they say it; all else is about the file."""
 
@@ -126,81 +124,63 @@ def import_attendance(request, model_admin):
     """Upload, see what would happen, choose otherwise if need be, confirm. Nothing is written before that."""
     if not request.user.has_perm("attendance.mark_attendee"):
         raise PermissionDenied
-    if request.method == "GET":
-        return _import_page(request, model_admin, ImportAttendanceForm(person=request.user))
-    kept = None
-    if "token" in request.POST:
+    return AttendanceImport(request, model_admin).answer()
+
+
+class AttendanceImport(ImportPage):
+    name = "attendance.import_attendance"
+    choices = ("event", "listed", "no", "dates", "overwrite")
+
+    def form(self, data=None, files=None, kept=None):
+        return ImportAttendanceForm(data, files, person=self.request.user, kept=kept)
+
+    def field_of(self, error):
+        return ASKS.get(type(error), "file")
+
+    def keeps(self, error):
+        return not isinstance(error, TableError)
+
+    def run(self, form, data, *, dry_run):
         try:
-            kept = uploads.take(request.POST["token"], person=request.user, page=IMPORT)
-        except uploads.Gone:
-            messages.error(request, _("The uploaded file is no longer here. Choose it again."))
-            return HttpResponseRedirect(request.path)
-        if "discard" in request.POST:
-            kept.discard()
-            return HttpResponseRedirect(request.path)
-        if "confirm" in request.POST:
-            return _confirm(request, model_admin, kept)
-    files = request.FILES or (kept and {"file": kept})
-    form = ImportAttendanceForm(request.POST, files, person=request.user, kept=kept)
-    return _preview(request, model_admin, form, kept)
+            report = imports.import_attendance(
+                event_id=form.cleaned_data["event"].pk,
+                table=tables.read(data, imports.score),
+                choices=form.choices,
+                actor=self.request.user,
+                dry_run=dry_run,
+            )
+        except (TableError, DomainError) as error:
+            return None, error
+        return report, None
 
+    def done(self, report):
+        messages.success(self.request, _tell(report))
+        if report.outrun:
+            names = ", ".join(entry.name for entry in report.outrun[:20])
+            sentence = ngettext(
+                "{count} was marked by somebody else meanwhile, and left alone: {names}.",
+                "{count} were marked by somebody else meanwhile, and left alone: {names}.",
+                len(report.outrun),
+            )
+            messages.warning(self.request, sentence.format(count=len(report.outrun), names=names))
+        address = reverse("admin:attendance_attendee_changelist")
+        return f"{address}?event__id__exact={report.event.pk}"
 
-def _preview(request, model_admin, form, kept):
-    if not form.is_valid():
-        return _import_page(request, model_admin, form, token=kept and request.POST["token"])
-    file = form.cleaned_data["file"]
-    data = file.read()
-    report, error = _import(request, form, data, dry_run=True)
-    token = None
-    if not isinstance(error, TableError):  # the file may stay, even where something must be chosen first
-        if kept:
-            kept.discard()
-        choices = {name: form.data.get(name, "") for name in CHOICES}
-        token = uploads.keep(data, name=file.name, choices=choices, person=request.user, page=IMPORT)
-        form = ImportAttendanceForm(request.POST, {"file": file}, person=request.user, kept=file)
-    if error:
-        form.add_error(ASKS.get(type(error), "file"), str(error))
-    return _import_page(request, model_admin, form, token, report)
-
-
-def _confirm(request, model_admin, kept):
-    """What was shown is done, whatever else the page sends."""
-    form = ImportAttendanceForm(kept.choices, {"file": kept}, person=request.user, kept=kept)
-    if not form.is_valid():  # a role that the person has lost meanwhile
-        messages.error(request, _("What you chose is no longer possible. Choose again."))
-        return HttpResponseRedirect(request.path)
-    report, error = _import(request, form, kept.read(), dry_run=False)
-    if error:
-        form.add_error(None, str(error))
-        return _import_page(request, model_admin, form, request.POST["token"])
-    kept.discard()
-    messages.success(request, _tell(report))
-    if report.outrun:
-        names = ", ".join(entry.name for entry in report.outrun[:20])
-        sentence = ngettext(
-            "{count} was marked by somebody else meanwhile, and left alone: {names}.",
-            "{count} were marked by somebody else meanwhile, and left alone: {names}.",
-            len(report.outrun),
-        )
-        messages.warning(request, sentence.format(count=len(report.outrun), names=names))
-    address = reverse("admin:attendance_attendee_changelist")
-    return HttpResponseRedirect(f"{address}?event__id__exact={report.event.pk}")
-
-
-def _import(request, form, data, *, dry_run):
-    """(report, None), or (None, why not)."""
-    try:
-        table = tables.read(data, imports.score)
-        report = imports.import_attendance(
-            event_id=form.cleaned_data["event"].pk,
-            table=table,
-            choices=form.choices,
-            actor=request.user,
-            dry_run=dry_run,
-        )
-    except (TableError, DomainError) as error:
-        return None, error
-    return report, None
+    def shown(self, form, token=None, report=None):
+        to_mark = []
+        for status, entries in report.to_mark.items() if report else ():
+            timed = [entry._replace(at=entry.at and local(entry.at, report.event.zone)) for entry in entries]
+            to_mark.append((status.label, timed))
+        context = self.model_admin.admin_site.each_context(self.request) | {
+            "title": _("Import attendance"),
+            "opts": self.model_admin.opts,
+            "form": form,
+            "token": token,
+            "report": report,
+            "to_mark": to_mark,
+            "left": report and _left(report),
+        }
+        return TemplateResponse(self.request, "admin/import_attendance.html", context)
 
 
 def _tell(report) -> str:
@@ -220,20 +200,3 @@ def _left(report):
         (_("Nothing said"), _("The list doesn't say that they came; they stay as they are."), report.silent),
         (_("Unchanged"), _("Marked so already."), report.unchanged),
     ]
-
-
-def _import_page(request, model_admin, form, token=None, report=None):
-    to_mark = []
-    for status, entries in report.to_mark.items() if report else ():
-        timed = [entry._replace(at=entry.at and local(entry.at, report.event.zone)) for entry in entries]
-        to_mark.append((status.label, timed))
-    context = model_admin.admin_site.each_context(request) | {
-        "title": _("Import attendance"),
-        "opts": model_admin.opts,
-        "form": form,
-        "token": token,
-        "report": report,
-        "to_mark": to_mark,
-        "left": report and _left(report),
-    }
-    return TemplateResponse(request, "admin/import_attendance.html", context)

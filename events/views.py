@@ -11,94 +11,71 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from config import uploads
 from config.api import within
 from config.errors import DomainError
+from config.importing import ImportPage
 
 from .forms import ImportScheduleForm, NewPasswordForm, ResetForm
 from .importers import ScheduleError, parse
 from .operations import accounts, schedules
-
-IMPORT_SCHEDULE = "events.import_schedule"
-CHOICES = ("organization", "event", "timezone", "bad_items")
-"""What the import's form asks for besides the file."""
 
 
 def import_schedule(request, model_admin):
     """Upload, see what would happen, confirm. Nothing is written before that."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
-    form = ImportScheduleForm(person=request.user)
-    report = token = error = None
-    if request.method == "POST" and "token" in request.POST:
+    return ScheduleImport(request, model_admin).answer()
+
+
+class ScheduleImport(ImportPage):
+    name = "events.import_schedule"
+    choices = ("organization", "event", "timezone", "bad_items")
+    chooses_again = False
+
+    def form(self, data=None, files=None, kept=None):
+        return ImportScheduleForm(data, files, person=self.request.user)
+
+    def run(self, form, data, *, dry_run):
+        chosen = form.cleaned_data
         try:
-            kept = uploads.take(request.POST["token"], person=request.user, page=IMPORT_SCHEDULE)
-        except uploads.Gone:
-            messages.error(request, _("The uploaded file is no longer here. Choose it again."))
-            return HttpResponseRedirect(request.path)
-        if "discard" in request.POST:
-            kept.discard()
-            return HttpResponseRedirect(request.path)
-        token = request.POST["token"]
-        form = ImportScheduleForm(kept.choices, {"file": kept}, person=request.user)
-        if not form.is_valid():  # a role that the person has lost meanwhile, an event that was deleted
-            messages.error(request, _("What you chose is no longer possible. Choose again."))
-            return HttpResponseRedirect(request.path)
-        report, error = _run(request, form, kept.read(), dry_run=False)
-        if error is None:
-            kept.discard()
-            _tell(request, report)
-            return HttpResponseRedirect(reverse("admin:events_event_change", args=(report.event_id,)))
-        report, _error = _run(request, form, kept.read(), dry_run=True)
-    elif request.method == "POST":
-        form = ImportScheduleForm(request.POST, request.FILES, person=request.user)
-        if form.is_valid():
-            data = form.cleaned_data["file"].read()
-            report, error = _run(request, form, data, dry_run=True)
-            if report:
-                token = uploads.keep(
-                    data,
-                    name=form.cleaned_data["file"].name,
-                    choices={name: form.data.get(name, "") for name in CHOICES},
-                    person=request.user,
-                    page=IMPORT_SCHEDULE,
-                )
-            else:
-                form.add_error("file", error)
-                error = None
-    context = model_admin.admin_site.each_context(request) | {
-        "title": _("Import a schedule"),
-        "opts": model_admin.opts,
-        "form": form,
-        "report": report,
-        "error": error,
-        "token": token,
-    }
-    if report:
-        context["changes"] = [
-            {"entry": one, "fields": [{"label": label, "old": old, "new": new} for label, old, new in fields]}
-            for one, fields in report.described()
-        ]
-        context["name"] = form.cleaned_data["file"].name
-        context["organization"] = form.cleaned_data["organization"]
-    return TemplateResponse(request, "admin/import_schedule.html", context)
+            report = schedules.import_schedule(
+                organization=chosen["organization"],
+                schedule=parse(data, chosen["file"].name, chosen["timezone"] or None),
+                actor=self.request.user,
+                event_id=chosen["event"] and chosen["event"].pk,
+                dry_run=dry_run,
+                strict=chosen["bad_items"] == "strict",
+            )
+        except (ScheduleError, DomainError) as error:
+            return None, error
+        return report, None
 
+    def done(self, report):
+        _tell(self.request, report)
+        return reverse("admin:events_event_change", args=(report.event_id,))
 
-def _run(request, form, data, *, dry_run):
-    """(report, None), or (None, why not)."""
-    chosen = form.cleaned_data
-    try:
-        report = schedules.import_schedule(
-            organization=chosen["organization"],
-            schedule=parse(data, chosen["file"].name, chosen["timezone"] or None),
-            actor=request.user,
-            event_id=chosen["event"] and chosen["event"].pk,
-            dry_run=dry_run,
-            strict=chosen["bad_items"] == "strict",
-        )
-    except (ScheduleError, DomainError) as error:
-        return None, str(error)
-    return report, None
+    def refused(self, form, kept, error):
+        """The preview is shown again, as it would be now."""
+        report, _error = self.run(form, kept.read(), dry_run=True)
+        return self.shown(form, self.request.POST["token"], report, error=str(error))
+
+    def shown(self, form, token=None, report=None, error=None):
+        context = self.model_admin.admin_site.each_context(self.request) | {
+            "title": _("Import a schedule"),
+            "opts": self.model_admin.opts,
+            "form": form,
+            "report": report,
+            "error": error,
+            "token": token,
+        }
+        if report:
+            context["changes"] = [
+                {"entry": one, "fields": [{"label": label, "old": old, "new": new} for label, old, new in fields]}
+                for one, fields in report.described()
+            ]
+            context["name"] = form.cleaned_data["file"].name
+            context["organization"] = form.cleaned_data["organization"]
+        return TemplateResponse(self.request, "admin/import_schedule.html", context)
 
 
 def _tell(request, report):

@@ -113,6 +113,7 @@ MORE = {
         "demo",  # made-up data; wires all apps, like urls
         "errors",
         "health",  # /healthz and /readyz
+        "importing",  # upload, preview, confirm
         "integrity",
         "json",  # REST framework loads it while it loads itself
         "management",

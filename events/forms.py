@@ -76,7 +76,7 @@ class ImportScheduleForm(forms.Form):
 
 class ResetForm(forms.Form):
     email = forms.EmailField(
-        label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": ""})
+        label=_("E-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": ""})
     )
 
 

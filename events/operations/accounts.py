@@ -16,10 +16,8 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.core.mail import send_mail
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.template.loader import render_to_string
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
@@ -27,9 +25,12 @@ from rest_framework_simplejwt.exceptions import TokenError
 
 from config.errors import DomainError, operation
 from events import sign_in
-from events.models import UserProfile
+from events.models import AccountLetter, UserProfile
+
+from . import letters
 
 log = structlog.get_logger(__name__)
+Kind = AccountLetter.Kind
 
 
 class WrongCredentials(DomainError):
@@ -215,27 +216,6 @@ def _verified_email(claims) -> str | None:
     return email
 
 
-# -- Mail ------------------------------------------------------------------------------------------
-
-
-def _send(template, to, **context):
-    """After the commit, so that nobody is told of what didn't happen.
-
-    No mail carries a name: anybody can sign up as anything, and would have us send it to strangers.
-    """
-    text = render_to_string(f"mail/{template}.txt", context | {"site": settings.SITE_URL})
-    subject, _newline, body = text.partition("\n")
-    transaction.on_commit(partial(_deliver, subject.strip(), body.strip() + "\n", to), robust=True)
-
-
-def _deliver(subject, body, to):
-    """A mail server that is away must not fail the call: the person asks for the mail again."""
-    try:
-        send_mail(subject, body, None, [to])
-    except OSError as error:  # smtplib's errors are OSErrors too
-        log.error("mail.failed", subject=subject, reason=repr(error))
-
-
 # -- Codes that come by mail -----------------------------------------------------------------------
 
 
@@ -264,16 +244,45 @@ def _redeem(purpose, code):
     return person, email
 
 
-def _send_confirmation(person, email):
-    _send("confirm_email", email, code=_code("confirm", person, email))
-
-
-def _send_reset(person, template="reset_password"):
-    _send(template, person.email, code=_code("reset", person, person.email))
-
-
 def _find(email) -> UserProfile | None:
     return UserProfile.objects.active().filter(email__lower=email.strip().lower()).first()
+
+
+# -- What the letters say --------------------------------------------------------------------------
+
+
+@letters.writes(Kind.CONFIRM_EMAIL)
+def _write_confirmation(letter):
+    """To the address that a person, or whoever has it, is to confirm. If it has become somebody else's,
+    they are told, as they are when somebody wants to sign up with it."""
+    asked = UserProfile.objects.active().filter(pk=letter.user_id).first
+    person = asked() if letter.user_id else _find(letter.address)
+    if person is None:
+        return None
+    if (person.email or "").lower() == letter.address:
+        if person.email_verified:
+            return None
+    elif UserProfile.objects.filter(email__lower=letter.address).exists():
+        return _write_to_owner(letter)
+    code = _code("confirm", person, letter.address)
+    return letters.text("confirm_email", letter.address, code=code)
+
+
+@letters.writes(Kind.RESET_PASSWORD)
+def _write_reset(letter, template="reset_password"):
+    person = _find(letter.address)
+    return person and letters.text(template, person.email, code=_code("reset", person, person.email))
+
+
+@letters.writes(Kind.ADDRESS_IN_USE)
+def _write_to_owner(letter):
+    return _write_reset(letter, "address_in_use")
+
+
+@letters.writes(Kind.EMAIL_CHANGED)
+def _write_farewell(letter):
+    """To the former address."""
+    return letters.text("email_changed", letter.address, email=letter.context["email"])
 
 
 # -- Signing up, the address, the password ------------------------------------------------------------
@@ -293,10 +302,9 @@ def sign_up(*, email, password, first_name, last_name):
         with transaction.atomic():
             person.save(force_insert=True)
     except IntegrityError:
-        if owner := _find(email):
-            _send_reset(owner, "address_in_use")
+        letters.post(Kind.ADDRESS_IN_USE, person.email)
     else:
-        _send_confirmation(person, person.email)
+        letters.post(Kind.CONFIRM_EMAIL, person.email, user=person)
 
 
 @operation
@@ -309,16 +317,14 @@ def confirm_email(*, code):
     before = person.email if person.email_verified else None
     _write(person, person, email=email, email_verified=True)
     if before and before != email:
-        _send("email_changed", before, email=email)
+        letters.post(Kind.EMAIL_CHANGED, before, user=person, email=email)
     return person
 
 
 @operation
 def resend_confirmation(*, email):
     """Another mail, for an address that waits for it; silence for any other."""
-    person = _find(email)
-    if person and not person.email_verified:
-        _send_confirmation(person, person.email)
+    letters.post(Kind.CONFIRM_EMAIL, email.strip().lower())
 
 
 MAILS = ("10/hour", "account-mail")
@@ -328,8 +334,7 @@ MAILS = ("10/hour", "account-mail")
 @operation
 def ask_for_reset(*, email):
     """A mail with a code to set a new password; silence where there is no account."""
-    if person := _find(email):
-        _send_reset(person)
+    letters.post(Kind.RESET_PASSWORD, email.strip().lower())
 
 
 @operation
@@ -367,11 +372,7 @@ def edit_profile(*, actor, email=None, **changes):
     _write(person, person, **changes)
     email = email and email.strip().lower()
     if email and email != (person.email or "").lower():
-        owner = UserProfile.objects.filter(email__lower=email).first()
-        if owner is None:
-            _send_confirmation(person, email)
-        elif owner.is_active:
-            _send_reset(owner, "address_in_use")
+        letters.post(Kind.CONFIRM_EMAIL, email, user=person)
     return person
 
 

@@ -20,6 +20,7 @@ from rest_framework.test import APIClient
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from events.models import Membership, UserProfile
+from messaging import tasks
 from tests.factories import OrganizationFactory, UserProfileFactory, member
 
 pytestmark = pytest.mark.django_db
@@ -55,11 +56,12 @@ def post(api, path, **data):
     return api.post(f"/api/v1/auth/{path}/", data)
 
 
-def mailed(api, mailoutbox, capture, path, **data):
-    """The answer, and the mails that it caused."""
+def mailed(api, mailoutbox, path, **data):
+    """The answer, and the mails that a worker then sends."""
     before = len(mailoutbox)
-    with capture(execute=True):
-        answer = post(api, path, **data)
+    answer = post(api, path, **data)
+    assert len(mailoutbox) == before
+    tasks.send_letters()
     return answer, mailoutbox[before:]
 
 
@@ -201,9 +203,9 @@ def test_sign_in_counts_its_queries(api, person, email, django_assert_num_querie
 # -- Signing up ----------------------------------------------------------------------------------------
 
 
-def test_sign_up_confirm_sign_in(api, email, mailoutbox, django_capture_on_commit_callbacks):
+def test_sign_up_confirm_sign_in(api, email, mailoutbox):
     answer, mails = mailed(
-        api, mailoutbox, django_capture_on_commit_callbacks, "sign-up",
+        api, mailoutbox, "sign-up",
         email=email.upper(), password=PASSWORD, first_name="Ada", last_name="Lovelace",
     )  # fmt: skip
     assert (answer.status_code, answer.json()) == (201, {"email": email})
@@ -220,13 +222,11 @@ def test_sign_up_confirm_sign_in(api, email, mailoutbox, django_capture_on_commi
 
 
 @pytest.mark.parametrize("verified", [True, False])
-def test_sign_up_with_an_address_in_use_looks_the_same(
-    api, person, email, verified, mailoutbox, django_capture_on_commit_callbacks
-):
+def test_sign_up_with_an_address_in_use_looks_the_same(api, person, email, verified, mailoutbox):
     UserProfile.objects.filter(pk=person.pk).update(email_verified=verified)
     before = row_of(person)
     answer, mails = mailed(
-        api, mailoutbox, django_capture_on_commit_callbacks, "sign-up",
+        api, mailoutbox, "sign-up",
         email=email.title(), password="stranger horse 9", first_name="Mallory",
     )  # fmt: skip
     assert (answer.status_code, answer.json()) == (201, {"email": email})
@@ -300,22 +300,21 @@ def test_mailbox_is_not_flooded(api, email):
 # -- Codes that come by mail ------------------------------------------------------------------------------
 
 
-def test_resend_only_to_an_address_that_waits(api, person, email, mailoutbox, django_capture_on_commit_callbacks):
-    capture = django_capture_on_commit_callbacks
-    answer, mails = mailed(api, mailoutbox, capture, "verify-email/resend", email=email)
+def test_resend_only_to_an_address_that_waits(api, person, email, mailoutbox):
+    answer, mails = mailed(api, mailoutbox, "verify-email/resend", email=email)
     assert (answer.status_code, mails) == (204, [])
-    answer, mails = mailed(api, mailoutbox, capture, "verify-email/resend", email=f"nobody-{email}")
+    answer, mails = mailed(api, mailoutbox, "verify-email/resend", email=f"nobody-{email}")
     assert (answer.status_code, mails) == (204, [])
     UserProfile.objects.filter(pk=person.pk).update(email_verified=False)
-    answer, mails = mailed(api, mailoutbox, capture, "verify-email/resend", email=email)
+    answer, mails = mailed(api, mailoutbox, "verify-email/resend", email=email)
     assert answer.status_code == 204
     assert post(api, "verify-email", token=code_in(mails[0])).status_code == 204
     assert row_of(person)["email_verified"] is True
 
 
-def test_password_reset(api, person, email, mailoutbox, django_capture_on_commit_callbacks):
+def test_password_reset(api, person, email, mailoutbox):
     refresh = post(api, "token", email=email, password=PASSWORD).json()["refresh"]
-    answer, mails = mailed(api, mailoutbox, django_capture_on_commit_callbacks, "password-reset", email=email.upper())
+    answer, mails = mailed(api, mailoutbox, "password-reset", email=email.upper())
     assert (answer.status_code, answer.content) == (204, b"")
     assert [(mail.to, mail.subject) for mail in mails] == [([email], "A new password")]
     code = code_in(mails[0])
@@ -331,16 +330,14 @@ def test_password_reset(api, person, email, mailoutbox, django_capture_on_commit
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"email": None}])
-def test_password_reset_for_nobody_is_silent(
-    api, person, email, change, mailoutbox, django_capture_on_commit_callbacks
-):
+def test_password_reset_for_nobody_is_silent(api, person, email, change, mailoutbox):
     UserProfile.objects.filter(pk=person.pk).update(**change)
-    answer, mails = mailed(api, mailoutbox, django_capture_on_commit_callbacks, "password-reset", email=email)
+    answer, mails = mailed(api, mailoutbox, "password-reset", email=email)
     assert (answer.status_code, mails) == (204, [])
 
 
-def test_code_expires(api, person, email, mailoutbox, settings, django_capture_on_commit_callbacks):
-    _answer, mails = mailed(api, mailoutbox, django_capture_on_commit_callbacks, "password-reset", email=email)
+def test_code_expires(api, person, email, mailoutbox, settings):
+    _answer, mails = mailed(api, mailoutbox, "password-reset", email=email)
     settings.PASSWORD_RESET_TIMEOUT = -1
     before = row_of(person)
     answer = post(api, "password-reset/confirm", token=code_in(mails[0]), password="another horse 8")
@@ -348,11 +345,10 @@ def test_code_expires(api, person, email, mailoutbox, settings, django_capture_o
     assert row_of(person) == before
 
 
-def test_code_of_one_purpose_serves_no_other(api, person, email, mailoutbox, django_capture_on_commit_callbacks):
+def test_code_of_one_purpose_serves_no_other(api, person, email, mailoutbox):
     UserProfile.objects.filter(pk=person.pk).update(email_verified=False)
-    capture = django_capture_on_commit_callbacks
-    _answer, confirm = mailed(api, mailoutbox, capture, "verify-email/resend", email=email)
-    _answer, reset = mailed(api, mailoutbox, capture, "password-reset", email=email)
+    _answer, confirm = mailed(api, mailoutbox, "verify-email/resend", email=email)
+    _answer, reset = mailed(api, mailoutbox, "password-reset", email=email)
     before = row_of(person)
     swapped = post(api, "password-reset/confirm", token=code_in(confirm[0]), password="another horse 8")
     assert error_of(swapped) == (400, "code_invalid")
@@ -457,35 +453,33 @@ def test_patch_ignores_what_is_not_ones_own_to_say(me, person):
     assert row_of(person) == before
 
 
-def test_new_address_takes_effect_when_confirmed(
-    me, api, person, email, mailoutbox, django_capture_on_commit_callbacks
-):
-    with django_capture_on_commit_callbacks(execute=True):
-        answer = me.patch("/api/v1/me/", {"email": f"new-{email}"})
+def test_new_address_takes_effect_when_confirmed(me, api, person, email, mailoutbox):
+    answer = me.patch("/api/v1/me/", {"email": f"new-{email}"})
+    tasks.send_letters()
     assert (answer.json()["email"], answer.json()["email_verified"]) == (email, True)
     assert [mail.to for mail in mailoutbox] == [[f"new-{email}"]]
     code = code_in(mailoutbox[0])
-    with django_capture_on_commit_callbacks(execute=True):
-        assert post(api, "verify-email", token=code).status_code == 204
+    assert post(api, "verify-email", token=code).status_code == 204
+    tasks.send_letters()
     assert (row_of(person)["email"], row_of(person)["email_verified"]) == (f"new-{email}", True)
     assert [(mail.to, mail.subject) for mail in mailoutbox[1:]] == [([email], "Your e-mail address was changed")]
     assert post(api, "token", email=f"new-{email}", password=PASSWORD).status_code == 200
     assert error_of(post(api, "verify-email", token=code)) == (400, "code_invalid")
 
 
-def test_address_of_somebody_else_is_answered_alike(me, person, email, mailoutbox, django_capture_on_commit_callbacks):
+def test_address_of_somebody_else_is_answered_alike(me, person, email, mailoutbox):
     other = UserProfileFactory(email=f"other-{email}")
     before = row_of(person), row_of(other)
-    with django_capture_on_commit_callbacks(execute=True):
-        answer = me.patch("/api/v1/me/", {"email": other.email.upper()})
+    answer = me.patch("/api/v1/me/", {"email": other.email.upper()})
+    tasks.send_letters()
     assert (answer.status_code, answer.json()["email"]) == (200, email)
     assert [(mail.to, mail.subject) for mail in mailoutbox] == [([other.email], "You have an account already")]
     assert (row_of(person), row_of(other)) == before
 
 
-def test_address_that_somebody_took_meanwhile(me, api, person, email, mailoutbox, django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks(execute=True):
-        me.patch("/api/v1/me/", {"email": f"new-{email}"})
+def test_address_that_somebody_took_meanwhile(me, api, person, email, mailoutbox):
+    me.patch("/api/v1/me/", {"email": f"new-{email}"})
+    tasks.send_letters()
     UserProfileFactory(email=f"new-{email}")
     before = row_of(person)
     assert error_of(post(api, "verify-email", token=code_in(mailoutbox[0]))) == (409, "email_taken")

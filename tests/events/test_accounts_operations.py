@@ -18,8 +18,9 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from config import privacy as registry
 from config.errors import NotAllowed
 from events import sign_in
-from events.models import IdempotencyKey, Membership, UserProfile
+from events.models import AccountLetter, IdempotencyKey, Membership, UserProfile
 from events.operations import accounts, privacy
+from messaging import tasks
 from tests.events.test_accounts_api import picture
 from tests.factories import AttendeeFactory, OrganizationFactory, UserProfileFactory, member
 
@@ -201,10 +202,8 @@ def test_address_is_taken_once_by_two_at_a_time(mailoutbox):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(join, range(4)))
     assert UserProfile.objects.count() == 1
-    assert sorted(mail.subject for mail in mailoutbox) == [
-        "Confirm your e-mail address",
-        *["You have an account already"] * 3,
-    ]
+    tasks.send_letters()
+    assert sorted(mail.subject for mail in mailoutbox) == ["Confirm your e-mail address", "You have an account already"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -233,13 +232,9 @@ def test_photo_that_is_not_ours_is_left(person, url):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_mail_server_that_is_away_fails_no_call(person, settings):
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
-    accounts.ask_for_reset(email="ada@example.org")
-
-
-def test_nothing_is_mailed_when_the_transaction_fails(person, mailoutbox, django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks(execute=True), pytest.raises(accounts.PasswordTooWeak):
+def test_nothing_is_mailed_when_the_transaction_fails(person, mailoutbox):
+    with pytest.raises(accounts.PasswordTooWeak):
         accounts.sign_up(email="new@example.org", password="short", first_name="", last_name="")
+    assert not AccountLetter.objects.exists()
+    tasks.send_letters()
     assert mailoutbox == []

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from events.operations import members
+from messaging import tasks
 from tests.factories import OrganizationFactory, UserProfileFactory, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,6 +18,7 @@ def test_new_member_comes_in_by_the_letter(client, mailoutbox):
     organization = OrganizationFactory()
     owner = member(organization, "owner")
     members.add_member(organization_id=organization.pk, email="New@Example.org", role="organizer", actor=owner)
+    tasks.send_letters()
     [letter] = mailoutbox
     assert letter.to == ["new@example.org"]
     path = re.search(r"https?://[^/]+(/password/set/\S+)", letter.body)[1]
@@ -40,6 +42,7 @@ def test_nobody_learns_who_has_an_account(client, mailoutbox):
         for email in (known.email, "stranger@example.org")
     ]
     assert pages[0] == pages[1]
+    tasks.send_letters()
     assert [one.to for one in mailoutbox] == [[known.email]]
 
 

@@ -92,6 +92,7 @@ BEGIN
     WITH guest AS (
         SELECT g.id, g.event_id, g.phone, g.email FROM event_guests g
         WHERE g.id = ANY (candidates) AND g.user_id IS NULL AND g.removed_at IS NULL
+            AND g.link_outcome IS DISTINCT FROM 'no_match'  -- unlinked by hand: that stands
         ORDER BY g.id FOR NO KEY UPDATE
     ), fits AS (
         SELECT guest.id, guest.event_id, p.id AS person, 'email' AS method
@@ -109,10 +110,12 @@ BEGIN
                 UNION
                 SELECT g.id FROM event_guests g
                 WHERE p.email_verified AND g.email = lower(p.email) AND g.user_id IS NULL
+                    AND g.link_outcome IS DISTINCT FROM 'no_match'
                     AND g.event_id + 0 = one.event_id AND g.removed_at IS NULL
                 UNION
                 SELECT g.id FROM event_guests g
                 WHERE by_phone AND p.phone_verified AND p.phone <> '' AND g.phone = p.phone AND g.user_id IS NULL
+                    AND g.link_outcome IS DISTINCT FROM 'no_match'
                     AND g.event_id + 0 = one.event_id AND g.removed_at IS NULL
             ) AS line
         ) AS lines

@@ -159,8 +159,8 @@ def test_mend_stopped_half_way_keeps_whole_batches(rooms):
 
 
 def test_mend_of_one_event_needs_violations_that_know_events():
-    assert not nameless(None).knows_events
-    assert integrity.named(["session-rooms"])[0].knows_events
+    assert not nameless(None).narrows_by("event_id")
+    assert integrity.named(["session-rooms"])[0].narrows_by("event_id")
 
 
 # -- Metrics ------------------------------------------------------------------------------------------------
@@ -175,6 +175,7 @@ def test_metrics_tell_the_last_results(db):
     IntegrityResult.objects.create(name="seats", level="critical", violations=3, checked_at=checked)
     assert scraped() == [
         'turnout_integrity_violations{check="seats"} 3.0',
+        'turnout_integrity_level{check="seats"} 2.0',
         'turnout_integrity_checked_timestamp_seconds{check="seats"} 1.893456e+09',
     ]
 

@@ -165,15 +165,16 @@ def letter(parcel: Parcel) -> EmailMultiAlternatives:
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     if parcel.kind != "announcement":
         headers["Auto-Submitted"] = "auto-generated"
-    organization = one_line(parcel.organization, 100)
+    organization, event = one_line(parcel.organization, 100), one_line(parcel.event_title, 200)
+    context = {"parcel": parcel, "organization": organization, "event": event}
     made = EmailMultiAlternatives(
-        subject=one_line(parcel.subject or parcel.event_title or parcel.organization, 200),
-        body=render_to_string("messaging/letter.txt", {"parcel": parcel}),
+        subject=one_line(parcel.subject, 200) or event or organization,
+        body=render_to_string("messaging/letter.txt", context).strip() + "\n",
         from_email=_named(f"{organization} via Turnout" if organization else "Turnout", _sender()),
         to=[_named(one_line(parcel.name, 100), parcel.to[0])],
         headers=headers,
     )
-    made.attach_alternative(render_to_string("messaging/letter.html", {"parcel": parcel}), "text/html")
+    made.attach_alternative(render_to_string("messaging/letter.html", context), "text/html")
     return made
 
 

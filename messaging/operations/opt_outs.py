@@ -1,35 +1,72 @@
 """Who wants no more of it, over which channel, of one event or at all."""
 
+from typing import NamedTuple
+
 from django.conf import settings
 from django.core import signing
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from config.errors import Outcome, operation
+from config.errors import NotFound, Outcome, operation
+from events.models import Event
 
-from ..models import OptOut
+from ..models import Channel, OptOut
 
-SALT = "messaging.unsubscribe"
+SIGNER = signing.Signer(salt="messaging.unsubscribe", sep=".")
 
 
 @operation
 def opt_out(*, channel, address, source, event_id=None) -> Outcome:
-    """Nothing more over this channel to this address, of one event or at all. Twice is once."""
+    """Nothing more over this channel to this address, of one event or at all. Twice is once. Raises NotFound."""
+    if event_id is not None and not Event.objects.filter(pk=event_id).exists():
+        raise NotFound
     row, made = OptOut.objects.get_or_create(
-        channel=channel, address=address, event_id=event_id, defaults={"source": source, "created_at": Now()}
+        channel=channel,
+        address=_written(channel, address),
+        event_id=event_id,
+        defaults={"source": source, "created_at": Now()},
     )
     return Outcome(row, changed=made)
 
 
 @operation
 def opt_in(*, channel, address, event_id=None) -> Outcome:
-    """They want it again; without an event: all of it."""
-    rows = OptOut.objects.filter(channel=channel, address=address)
-    count, _by_model = (rows if event_id is None else rows.filter(event_id=event_id)).delete()
+    """They want it again: all of it, or this event with what concerns no single one; other events stay out."""
+    rows = OptOut.objects.filter(channel=channel, address=_written(channel, address))
+    if event_id is not None:
+        rows = rows.filter(Q(event_id=event_id) | Q(event_id=None))
+    count, _by_model = rows.delete()
     return Outcome(None, changed=bool(count))
 
 
+class Subscription(NamedTuple):
+    """Whose messages, and of which event, a link in a mail is about."""
+
+    channel: str
+    address: str
+    event_id: int | None
+
+
 def unsubscribe_url(*, address, event_id) -> str:
-    """The address of the page, which anybody who has the mail may open; it names nobody readably."""
-    token = signing.dumps([address, event_id], salt=SALT)
+    """The page behind a mail's link, which works for whoever has the mail, without an end."""
+    token = SIGNER.sign_object([Channel.EMAIL, _written(Channel.EMAIL, address), event_id])
     return settings.SITE_URL + reverse("unsubscribe", args=(token,))
+
+
+def subscription(token) -> Subscription:
+    """What the link is about. Raises NotFound where it isn't one of ours."""
+    try:
+        return Subscription(*SIGNER.unsign_object(token))
+    except (signing.BadSignature, ValueError, TypeError):
+        raise NotFound from None
+
+
+def outs(subscription) -> set[int | None]:
+    """What the address is out of: the event's number, None for everything."""
+    rows = OptOut.objects.filter(channel=subscription.channel, address=subscription.address)
+    return set(rows.filter(Q(event=None) | Q(event=subscription.event_id)).values_list("event_id", flat=True))
+
+
+def _written(channel, address) -> str:
+    return address.strip().lower() if channel == Channel.EMAIL else address

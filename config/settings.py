@@ -192,6 +192,8 @@ SPECTACULAR_SETTINGS = {
         "AttendanceStatus": "attendance.models.AttendanceStatus",
         "AttendanceSource": "attendance.models.AttendanceSource",
         "JoinRequestStatus": "requests.models.Status",
+        "MessageKind": "messaging.models.Kind",
+        "DevicePlatform": "messaging.models.PushDevice.Platform",
         "RefusalType": "config.openapi.TYPES",
     },
     "ENUM_SUFFIX": "",
@@ -206,6 +208,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "door", "description": "For scanners: people with a role, and registered devices"},
         {"name": "attendance", "description": "Who came, by hand"},
         {"name": "room", "description": "Who is in, your own place among them, and your ticket"},
+        {"name": "messages", "description": "What you were sent, and the devices that ring for it"},
     ],
 }
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
@@ -238,6 +241,13 @@ CELERY_BEAT_SCHEDULE = {
     "send-messages": {"task": "messaging.tasks.sweep", "schedule": 60.0, "options": {"expires": 55}},
     "send-letters": {"task": "messaging.tasks.send_letters", "schedule": 60.0, "options": {"expires": 55}},
     "find-guests": {"task": "messaging.tasks.find_guests", "schedule": 600.0, "options": {"expires": 590}},
+    "tell-of-new-requests": {
+        "task": "requests.tasks.tell_of_new_requests",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
+    "tell-of-requests-daily": {"task": "requests.tasks.tell_of_requests_daily", "schedule": crontab(minute="*/15")},
+    "tell-of-the-door": {"task": "messaging.tasks.tell_of_the_door", "schedule": 60.0, "options": {"expires": 55}},
     "check-integrity": {"task": "events.tasks.check_integrity", "schedule": crontab(hour=4, minute=10)},
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},
 }
@@ -334,6 +344,7 @@ LOGGING = {
         # django-structlog logs each request already, with its id, person and duration.
         "django.server": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},  # tells every call otherwise
     },
 }
 structlog.configure(

@@ -14,10 +14,12 @@ from attendance import views as attendance_views
 from config import health
 from config.api import IsPublic
 from events import views
+from messaging.views import hooks, unsubscribe
 
 api = [
     path("", include("events.urls")),
     path("", include("attendance.urls")),
+    path("", include("messaging.urls")),
     path("", include("requests.urls")),
     path(
         "schema/",
@@ -51,6 +53,9 @@ urlpatterns = [
     path("door/sw.js", attendance_views.service_worker, name="service_worker"),
     path("door/<int:event_id>/", attendance_views.door, name="door"),
     path("door/<int:event_id>/manifest.webmanifest", attendance_views.manifest, name="door_manifest"),
+    path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
+    path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),
+    path("hooks/sms/incoming/", hooks.sms_incoming, name="sms_incoming"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", ExportToDjangoView, name="metrics"),

@@ -1,0 +1,230 @@
+"""The inbox of the phone app: one's own messages, and nobody else's, whatever one's role."""
+
+from django.db.models import F, Func, Subquery
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.api import KeysetPagination, with_etag
+from config.errors import NotFound
+from config.openapi import refuses
+from events.models import Event, UserProfile
+from events.operations.accounts import AccountClosed
+
+from ..models import MessageDelivery
+from ..models.messages import Kind, filled
+from ..operations import inbox
+
+LARGEST_ID = 2**63 - 1
+
+
+class EventOfMessage(serializers.Serializer):
+    id = serializers.IntegerField()
+    title = serializers.CharField()
+    slug = serializers.CharField()
+
+
+class InboxMessage(serializers.Serializer):
+    """A message, once, over however many channels and guest rows it came."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(Kind.choices)
+    subject = serializers.CharField()
+    body = serializers.CharField()
+    event = EventOfMessage(allow_null=True, help_text=_("Null for what is about no event."))
+    created_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField(allow_null=True, help_text=_("Null while it is on its way."))
+    read_at = serializers.DateTimeField(allow_null=True)
+
+
+class InboxPagination(KeysetPagination):
+    """The first page counts what is unread as well."""
+
+    def get_paginated_response(self, data):
+        response = super().get_paginated_response(data)
+        response.data = {"unread": self.unread, **response.data}
+        return response
+
+    def get_paginated_response_schema(self, schema):
+        page = super().get_paginated_response_schema(schema)
+        page["required"].append("unread")
+        page["properties"]["unread"] = {
+            "type": "integer",
+            "nullable": True,
+            "minimum": 0,
+            "description": str(_("On the first page: all entries that you haven't read, of this event or at all.")),
+        }
+        return page
+
+
+class InboxQuery(serializers.Serializer):
+    unread = serializers.BooleanField(required=False, help_text=_("Only what you haven't read."))
+
+
+class WholeInboxQuery(InboxQuery):
+    event = serializers.IntegerField(
+        required=False, min_value=0, max_value=LARGEST_ID, help_text=_("Only what is about this event.")
+    )
+
+
+class ReadAll(serializers.Serializer):
+    event = serializers.IntegerField(
+        required=False, min_value=0, max_value=LARGEST_ID, help_text=_("Only what is about this event.")
+    )
+    until = serializers.UUIDField(
+        required=False, help_text=_("The newest entry that was shown: what came in since stays unread.")
+    )
+
+
+class Unread(serializers.Serializer):
+    unread = serializers.IntegerField(min_value=0, help_text=_("All entries that you still haven't read."))
+
+
+class Inbox(generics.ListAPIView):
+    """Hot: rows go from the database to JSON without serializers; InboxMessage is their schema."""
+
+    serializer_class = InboxMessage
+    pagination_class = InboxPagination
+    queryset = MessageDelivery.objects.none()
+    filter_backends = []
+    ordering = "-pk"
+
+    def page(self, query, event_id=None):
+        rows = MessageDelivery.objects.inbox(self.request.user.pk)
+        if event_id is not None:
+            rows = rows.filter(event=event_id)
+        unread = rows.filter(read_at=None)
+        self.person(unread)
+        page = self.paginate_queryset(
+            (unread if query.get("unread") else rows).values(
+                "pk",
+                "message__kind",
+                "message__subject",
+                "message__body",
+                "event_id",
+                "event__title",
+                "event__slug",
+                "guest__guest_name",
+                "created_at",
+                "sent_at",
+                "read_at",
+            )
+        )
+        return self.get_paginated_response([self.entry(row) for row in page])
+
+    def person(self, unread):
+        """Says on the first page how much is ``unread``, in the query that asks whether the person may act.
+
+        Raises AccountClosed.
+        """
+        first = self.paginator.cursor_query_param not in self.request.query_params
+        person = UserProfile.objects.active().filter(pk=self.request.user.pk)
+        if first:
+            person = person.annotate(unread=counted(unread))
+        self.me = person.values(*["first_name", "last_name", "unread"][: 3 if first else 2]).first()
+        if self.me is None:
+            raise AccountClosed
+        self.paginator.unread = self.me.get("unread")
+
+    def entry(self, row):
+        event = row["event_id"] and {
+            "id": row["event_id"],
+            "title": row["event__title"],
+            "slug": row["event__slug"],
+        }
+        names = {
+            "name": row["guest__guest_name"] or f"{self.me['first_name']} {self.me['last_name']}".strip(),
+            "event": row["event__title"] or "",
+        }
+        return {
+            "id": row["pk"],
+            "kind": row["message__kind"],
+            "subject": filled(row["message__subject"], **names),
+            "body": filled(row["message__body"], **names),
+            "event": event,
+            "created_at": row["created_at"],
+            "sent_at": row["sent_at"],
+            "read_at": row["read_at"],
+        }
+
+
+def counted(rows):
+    """``rows`` counted in a subquery."""
+    return Subquery(rows.order_by().annotate(one=Func(F("pk"), function="COUNT")).values("one"))
+
+
+@with_etag
+class MyMessages(Inbox):
+    @extend_schema(
+        operation_id="me_messages_list",
+        summary="Your messages, newest first",
+        description="Those of organisers, and the system's own notices; each once, over whatever channels it came. "
+        "To be told less of an event, set `notifications_enabled` of your place there: what is in the app stays.",
+        parameters=[WholeInboxQuery],
+        tags=["messages"],
+    )
+    @refuses(AccountClosed)
+    def get(self, request):
+        query = WholeInboxQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        return self.page(query.validated_data, query.validated_data.get("event"))
+
+
+@with_etag
+class EventMessages(Inbox):
+    @extend_schema(
+        operation_id="events_messages_list",
+        summary="Your messages about an event, newest first",
+        description="404 unless you may see the event, or were sent something about it.",
+        parameters=[InboxQuery],
+        tags=["messages"],
+    )
+    @refuses(AccountClosed)
+    def get(self, request, event_id):
+        query = InboxQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        answer = self.page(query.validated_data, event_id)
+        if not answer.data["results"] and not self.has_to_do_with(event_id):
+            raise NotFound
+        return answer
+
+    def has_to_do_with(self, event_id):
+        return (
+            MessageDelivery.objects.inbox(self.request.user.pk).filter(event=event_id).exists()
+            or Event.objects.reachable_by(self.request.user).filter(pk=event_id).exists()
+        )
+
+
+class ReadMessage(APIView):
+    @extend_schema(
+        operation_id="me_messages_read",
+        summary="A message is read",
+        description="By the id of its entry, or of any of its deliveries to you, as a push carries it. Idempotent.",
+        request=None,
+        responses=Unread,
+        tags=["messages"],
+    )
+    @refuses(NotFound)
+    def post(self, request, message_id):
+        inbox.mark_read(delivery_id=message_id, actor=request.user)
+        return Response({"unread": inbox.unread(request.user.pk).count()})
+
+
+class ReadMessages(APIView):
+    @extend_schema(
+        operation_id="me_messages_read_all",
+        summary="All messages are read",
+        description="Or those of one event, or up to an entry.",
+        request=ReadAll,
+        responses=Unread,
+        tags=["messages"],
+    )
+    @refuses(AccountClosed)
+    def post(self, request):
+        wish = ReadAll(data=request.data)
+        wish.is_valid(raise_exception=True)
+        given = wish.validated_data
+        inbox.mark_all_read(actor=request.user, event_id=given.get("event"), until=given.get("until"))
+        return Response({"unread": inbox.unread(request.user.pk).count()})

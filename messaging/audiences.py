@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _

@@ -212,7 +212,7 @@ class Migration(migrations.Migration):
                 ('link_method', models.CharField(choices=[('guest', "By the guest's link"), ('phone', 'By phone'), ('email', 'By e-mail'), ('invitation', 'By invitation'), ('manual', 'By hand'), ('backfill', 'Backfill')], editable=False, max_length=10, null=True, verbose_name='linked')),
                 ('link_case', models.CharField(editable=False, max_length=30, null=True, verbose_name='because')),
                 ('linked_at', models.DateTimeField(editable=False, null=True, verbose_name='link changed')),
-                ('next_attempt_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=None, editable=False, verbose_name='next attempt')),
+                ('next_attempt_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, verbose_name='next attempt')),
                 ('claim', models.UUIDField(editable=False, null=True)),
                 ('claimed_until', models.DateTimeField(editable=False, null=True)),
                 ('handed_at', models.DateTimeField(editable=False, null=True, verbose_name='handed over')),
@@ -274,7 +274,7 @@ class Migration(migrations.Migration):
                 ('token', models.CharField(max_length=1000, unique=True, verbose_name='token')),
                 ('platform', models.CharField(choices=[('ios', 'iOS'), ('android', 'Android'), ('web', 'Web')], max_length=10, verbose_name='platform')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='registered')),
-                ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=None, verbose_name='last seen')),
+                ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='last seen')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='push_devices', to=settings.AUTH_USER_MODEL, verbose_name='person')),
             ],
             options={

@@ -61,7 +61,7 @@ class PushDevice(models.Model):
     token = models.CharField(_("token"), max_length=1000, unique=True)
     platform = models.CharField(_("platform"), max_length=10, choices=Platform.choices)
     created_at = models.DateTimeField(_("registered"), auto_now_add=True)
-    seen_at = models.DateTimeField(_("last seen"), default=None, db_default=Now())
+    seen_at = models.DateTimeField(_("last seen"), db_default=Now())
 
     class Meta:
         db_table = "push_devices"

@@ -107,7 +107,7 @@ class MessageDelivery(models.Model):
     link_method = models.CharField(_("linked"), max_length=10, choices=LinkMethod.choices, null=True, editable=False)
     link_case = models.CharField(_("because"), max_length=30, null=True, editable=False)
     linked_at = models.DateTimeField(_("link changed"), null=True, editable=False)
-    next_attempt_at = models.DateTimeField(_("next attempt"), default=None, db_default=Now(), editable=False)
+    next_attempt_at = models.DateTimeField(_("next attempt"), db_default=Now(), editable=False)
     claim = models.UUIDField(null=True, editable=False)
     claimed_until = models.DateTimeField(null=True, editable=False)
     handed_at = models.DateTimeField(_("handed over"), null=True, editable=False)

@@ -272,6 +272,8 @@ PUSH_API_URL = env("PUSH_API_URL", default="https://fcm.googleapis.com").rstrip(
 PUSH_CREDENTIALS = env("PUSH_CREDENTIALS", default="")
 CHANNEL_TIMEOUTS = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 60.0}
 """Seconds that an HTTP provider gets."""
+MESSAGE_LEASE_SECONDS = env.int("MESSAGE_LEASE_SECONDS", default=300)
+MESSAGE_RETRY_SECONDS = env.int("MESSAGE_RETRY_SECONDS", default=10)
 
 # -- Files -----------------------------------------------------------------------------------
 STATIC_URL = "static/"

@@ -69,10 +69,9 @@ def _picked_guests(event, details):
 
 def met(event) -> QuerySet:
     """The people whom the event's organisers know: its attendees and applicants."""
-    return UserProfile.objects.filter(
-        Exists(Attendee.objects.filter(event=event, user_profile=OuterRef("pk")))
-        | Exists(UserProfile.objects._related("requests", "JoinRequest").filter(event=event))
-    )
+    here = {"event": event, "user_profile": OuterRef("pk")}
+    applicants = apps.get_model("requests", "JoinRequest").objects  # an upper app's table, by name only
+    return UserProfile.objects.filter(Exists(Attendee.objects.filter(**here)) | Exists(applicants.filter(**here)))
 
 
 def _picked_people(event, details):

@@ -12,7 +12,20 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.message import sanitize_address
 from django.template.loader import render_to_string
 
-from .base import Bounced, Channel, Parcel, Refused, Sent, Throttled, TryLater, Unknown, Unreachable, one_line
+from .base import (
+    BROKE,
+    Bounced,
+    Channel,
+    Parcel,
+    Refused,
+    Sent,
+    Throttled,
+    TryLater,
+    Unknown,
+    Unreachable,
+    log,
+    one_line,
+)
 
 LOSSES = 3
 """So many broken connections in one call, and the rest isn't tried."""
@@ -104,6 +117,9 @@ def _hand_over(backend, parcel):
         data = letter(parcel).message().as_bytes(linesep="\r\n")
     except ValueError as error:
         return Refused(f"No letter can be made for this address: {error}")
+    except Exception:
+        log.exception("channel.broke", channel="email", delivery_id=str(parcel.delivery_id))
+        return TryLater(BROKE)
     if backend.connection is None:
         try:
             backend.open()
@@ -166,7 +182,7 @@ def letter(parcel: Parcel) -> EmailMultiAlternatives:
     if parcel.kind != "announcement":
         headers["Auto-Submitted"] = "auto-generated"
     organization, event = one_line(parcel.organization, 100), one_line(parcel.event_title, 200)
-    context = {"parcel": parcel, "organization": organization, "event": event}
+    context = {"parcel": parcel, "body": parcel.body.strip(), "organization": organization, "event": event}
     made = EmailMultiAlternatives(
         subject=one_line(parcel.subject, 200) or event or organization,
         body=render_to_string("messaging/letter.txt", context).strip() + "\n",

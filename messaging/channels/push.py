@@ -171,7 +171,11 @@ def _judged(response):
     details = [one for one in error.get("details") or [] if isinstance(one, dict)]
     code = next((one["errorCode"] for one in details if "errorCode" in one), error.get("status"))
     reason = one_line(f"{error.get('message') or response.reason_phrase} ({code or status})", 500)
-    if code == "UNREGISTERED" or status == 404 or (status == 400 and _is_about_the_token(details)):
+    if (
+        code in ("UNREGISTERED", "SENDER_ID_MISMATCH")
+        or status == 404
+        or (status == 400 and _is_about_the_token(details))
+    ):
         return DEAD
     after = pause(response)
     if status == 429 or (status == 503 and after is not None):

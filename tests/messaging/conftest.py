@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.demo.post_office import PostOffice
+from config.post_office import PostOffice
 
 
 @pytest.fixture

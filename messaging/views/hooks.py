@@ -7,7 +7,6 @@ import re
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -57,7 +56,7 @@ def signed(view):
         if channels.get(Channel.SMS).off() is not None:
             raise Http404
         if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_LIMIT:
-            raise RequestDataTooBig
+            return HttpResponse("That is too long.", status=413, content_type="text/plain")
         if not hmac.compare_digest(_signature(request), request.headers.get("X-Twilio-Signature", "").encode()):
             log.warning("hook.not_signed", path=request.path)
             return HttpResponse("The signature is missing or wrong.", status=403, content_type="text/plain")

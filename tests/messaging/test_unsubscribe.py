@@ -1,0 +1,181 @@
+"""The link in a mail: looking changes nothing, one click is enough, and there is a way back."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from django.core import signing
+from django.test import Client
+
+from messaging.models import OptOut
+from messaging.operations import opt_outs
+from tests import factories
+
+EMAIL = "ada@example.org"
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def strict():
+    """A client as browsers and mail programs are: cross-site posts have no token."""
+    return Client(enforce_csrf_checks=True)
+
+
+def page_for(event=None, address=EMAIL):
+    url = opt_outs.unsubscribe_url(address=address, event_id=event and event.pk)
+    return urlsplit(url).path
+
+
+def opted_out():
+    return set(OptOut.objects.values_list("channel", "address", "event_id", "source"))
+
+
+def shown(client, page):
+    answer = client.get(page)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def choices(html):
+    return re.findall(r'name="choice" value="(\w+)"', html)
+
+
+def test_the_link_is_the_sites_and_short_enough(settings, event):
+    settings.SITE_URL = "https://turnout.example"
+    url = opt_outs.unsubscribe_url(address="a" * 64 + "@" + "b" * 180 + ".example", event_id=event.pk)
+    assert url.startswith("https://turnout.example/unsubscribe/")
+    assert len(url) < 600 and re.fullmatch(r"[\w./:-]+", url)
+
+
+def test_the_link_is_the_same_each_time_whatever_the_case(event):
+    assert page_for(event) == page_for(event, "Ada@Example.ORG") != page_for()
+
+
+@pytest.mark.parametrize("verb", ["get", "head"])
+def test_looking_changes_nothing(client, event, verb):
+    answer = getattr(client, verb)(page_for(event))
+    assert answer.status_code == 200
+    assert answer["Cache-Control"].startswith("max-age=0, no-cache, no-store")
+    assert opted_out() == set()
+
+
+def test_the_page_says_what_it_is_about(client, event):
+    html = shown(client, page_for(event))
+    assert EMAIL in html and event.title in html and event.organization.name in html
+    assert choices(html) == ["event", "all"]
+    assert "<script" not in html and "style=" not in html and "csrf" not in html
+    assert choices(shown(client, page_for())) == ["all"]
+
+
+def test_one_click_is_for_the_event(strict, event):
+    answer = strict.post(page_for(event), ONE_CLICK)
+    assert (answer.status_code, answer.content) == (200, b"Unsubscribed.")
+    assert not answer.cookies
+    assert opted_out() == {("email", EMAIL, event.pk, "unsubscribe")}
+    assert strict.post(page_for(event), ONE_CLICK).status_code == 200
+    assert len(opted_out()) == 1
+
+
+def test_one_click_of_a_mail_without_event_is_for_all(strict):
+    body = "List-Unsubscribe=One-Click"
+    answer = strict.post(page_for(), body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 200
+    assert opted_out() == {("email", EMAIL, None, "unsubscribe")}
+
+
+def test_the_form_works_without_a_cookie_and_there_is_a_way_back(strict, event):
+    page, other = page_for(event), factories.EventFactory()
+    strict.post(page_for(other), ONE_CLICK)
+    before = opted_out()
+    answer = strict.post(page, {"choice": "event"})
+    assert (answer.status_code, answer.url) == (302, page)
+    html = shown(strict, page)
+    assert "gets no more messages about" in html
+    assert choices(html) == ["all", "again"]
+    strict.post(page, {"choice": "all"})
+    html = shown(strict, page)
+    assert "gets no more messages from anybody here" in html
+    assert choices(html) == ["again"]
+    assert opted_out() == before | {("email", EMAIL, event.pk, "unsubscribe"), ("email", EMAIL, None, "unsubscribe")}
+    strict.post(page, {"choice": "again"})
+    assert choices(shown(strict, page)) == ["event", "all"]
+    assert opted_out() == before
+
+
+def test_who_wants_everything_again_gets_everything(strict, event):
+    strict.post(page_for(event), ONE_CLICK)
+    strict.post(page_for(), ONE_CLICK)
+    strict.post(page_for(address="bob@example.org"), ONE_CLICK)
+    strict.post(page_for(), {"choice": "again"})
+    assert opted_out() == {("email", "bob@example.org", None, "unsubscribe")}
+
+
+@pytest.mark.parametrize("form", [{}, {"choice": ""}, {"choice": "x"}, {"List-Unsubscribe": "Two-Clicks"}])
+def test_a_form_without_a_choice_changes_nothing(client, event, form):
+    assert client.post(page_for(event), form).status_code == 400
+    assert opted_out() == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda token: token[:-1],
+        lambda token: token + "x",
+        lambda token: "x" + token,
+        lambda token: token.split(".")[0],
+        lambda token: "a",
+        lambda token: "%00",
+        lambda token: "%F0%9F%91%8B",
+        lambda token: signing.Signer(salt="other", sep=".").sign_object(["email", EMAIL, None]),
+        lambda token: signing.Signer(salt="messaging.unsubscribe", sep=".").sign_object(["email"]),
+        lambda token: signing.Signer(salt="messaging.unsubscribe", sep=".").sign_object(7),
+        lambda token: signing.Signer(key="another", salt="messaging.unsubscribe", sep=".").sign_object(
+            ["email", EMAIL, None]
+        ),
+    ],
+)
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_a_link_that_is_not_ours_is_told_so(client, event, change, verb):
+    token = page_for(event).split("/")[2]
+    answer = getattr(client, verb)(f"/unsubscribe/{change(token)}/", *([ONE_CLICK] if verb == "post" else []))
+    assert answer.status_code == 404
+    assert b"This link isn&#x27;t complete." in answer.content or b"This link isn't complete." in answer.content
+    assert opted_out() == set()
+
+
+def test_the_link_of_an_event_that_is_gone_is_about_everything(client, event):
+    page = page_for(event)
+    event.delete()
+    assert choices(shown(client, page)) == ["all"]
+    assert client.post(page, ONE_CLICK).status_code == 200
+    assert opted_out() == {("email", EMAIL, None, "unsubscribe")}
+
+
+def test_titles_and_addresses_are_text(client):
+    event = factories.EventFactory(title="<b>Camp</b>", organization__name="<i>Us</i>")
+    html = shown(client, page_for(event, "<script>@example.org"))
+    assert "<b>" not in html and "<i>" not in html and "<script" not in html
+
+
+def test_the_page_takes_few_queries(client, event, django_assert_num_queries):
+    page = page_for(event)
+    with django_assert_num_queries(2):
+        client.get(page)
+
+
+def test_it_fits_a_phone(chromium, live_server, transactional_db):
+    event = factories.EventFactory(title="A title that is as long as titles get when nobody stops them " * 2)
+    context = chromium.new_context(viewport={"width": 320, "height": 700}, base_url=live_server.url)
+    page = context.new_page()
+    problems = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(page_for(event, "a" * 60 + "@example.org"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.click("text=No more about this event")
+    page.wait_for_selector("text=gets no more messages about")
+    page.click("text=I want them again")
+    page.wait_for_selector("text=gets messages about")
+    assert problems == []
+    context.close()

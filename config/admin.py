@@ -75,11 +75,30 @@ class AdminSite(UnfoldAdminSite):
 
     def get_urls(self):
         page = csp_replace(settings.CSP_LOOSE)(second_factor.page)
-        return [path("second-factor/", page, name="second_factor"), *super().get_urls()]
+        own = [path(f"{one.name}/", self.admin_view(one.view), name=one.name) for one in _account_pages]
+        return [path("second-factor/", page, name="second_factor"), *own, *super().get_urls()]
 
     @method_decorator(csp_replace(settings.CSP_LOOSE))
     def login(self, request, extra_context=None):
         return super().login(request, extra_context)
+
+
+@dataclass(frozen=True)
+class AccountPage:
+    """A page where people set something up for themselves: at admin/{name}/, for whom ``allowed`` says."""
+
+    name: str
+    title: str
+    view: Callable[[HttpRequest], HttpResponse]
+    allowed: Callable[[Any], bool]
+
+
+_account_pages: list[AccountPage] = []
+
+
+def account_page(page: AccountPage) -> None:
+    """An upper app's page about a person's own account, in the menu under their name."""
+    _account_pages.append(page)
 
 
 def account_links(request):
@@ -87,6 +106,11 @@ def account_links(request):
     return [
         {"title": _("Change password"), "link": reverse("admin:password_change")},
         {"title": _("Second factor"), "link": reverse("admin:second_factor")},
+        *(
+            {"title": one.title, "link": reverse(f"admin:{one.name}")}
+            for one in _account_pages
+            if request.user.is_authenticated and one.allowed(request.user)
+        ),
     ]
 
 
@@ -147,9 +171,12 @@ NAVIGATION = [
         gettext_lazy("Messages"),
         [
             ("messaging.Message", "campaign"),
-            ("messaging.MessageDelivery", "outgoing_mail"),
             ("messaging.EventGuest", "contacts"),
-            ("messaging.UserLinkAudit", "conversion_path"),
+            ("messaging.MessageDelivery", "outbox"),
+            ("messaging.UserLinkAudit", "link"),
+            ("messaging.ChannelState", "cell_tower"),
+            ("messaging.OptOut", "notifications_off"),
+            ("waffle.Switch", "toggle_on"),
         ],
     ),
     (
@@ -214,7 +241,9 @@ class Act:
     ``operation`` is called with ``{key}=<primary key>, actor=<person>``, ``fixed`` and what ``form`` asks for.
     Whatever it returns may say ``changed`` False: the row was that way already. ``permission`` is
     asked of ``rules`` for every single row. ``confirm`` looks at a selection and says what a person
-    should know before it is acted on, or None. ``done`` may be an ``ngettext_lazy`` by "count".
+    should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person.
+    ``of_row``: the form is made for one row (``row=…, person=…``), so that it is asked on its page
+    only. ``done`` may be an ``ngettext_lazy`` by "count".
     """
 
     name: str
@@ -228,6 +257,8 @@ class Act:
     fixed: dict[str, Any] = field(default_factory=dict, hash=False)
     available: Callable[[models.Model], bool] = field(default=lambda row: True)
     confirm: Callable[[list], str | None] = field(default=lambda rows: None)
+    ask: Callable[[models.Model, Any], str | None] = field(default=lambda row, person: None)
+    of_row: bool = False
     icon: str = ""
     tone: str = "default"
     help: str = ""
@@ -564,7 +595,7 @@ class DomainAdmin(Scoped, ModelAdmin):
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         for act in self.all_acts:
-            if request.user.has_perm(act.permission):
+            if not act.of_row and request.user.has_perm(act.permission):
                 actions[act.name] = (self._action_of(act), act.name, act.label)
         for one in _gatherings[self.opts.label]:
             if request.user.has_perm(one.permission):
@@ -608,10 +639,11 @@ class DomainAdmin(Scoped, ModelAdmin):
 
         return action
 
-    def _arguments(self, request, act) -> dict | None:
+    def _arguments(self, request, act, row=None) -> dict | None:
         """What the act's form was filled with; None while it must be asked."""
         asked = "act_form" in request.POST
-        form = (act.form or forms.Form)(request.POST if asked else None)
+        of_row = {"row": row, "person": request.user} if act.of_row else {}
+        form = (act.form or forms.Form)(request.POST if asked else None, **of_row)
         request.act_form = form
         if act.form is None:
             return {}
@@ -645,14 +677,13 @@ class DomainAdmin(Scoped, ModelAdmin):
         if not request.user.has_perm(act.permission, row):
             raise PermissionDenied
         back = reverse(f"admin:{self._route('change')}", args=(row.pk,))
-        if request.method == "GET":
-            if act.form is None:
-                return HttpResponseRedirect(back)
-            request.act_form = act.form()
-            return self._ask(request, act, [row], request.path)
-        arguments = self._arguments(request, act)
-        if arguments is None:
-            return self._ask(request, act, [row], request.path)
+        warning = act.ask(row, request.user)
+        if request.method == "GET" and act.form is None and not warning:
+            return HttpResponseRedirect(back)
+        arguments = self._arguments(request, act, row)
+        unread = warning and request.POST.get("confirmed") != warning
+        if request.method == "GET" or arguments is None or unread:
+            return self._ask(request, act, [row], request.path, warning=warning)
         report = run_each(request, [row], act, **arguments)
         report.tell(request)
         if report.made is not None:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from .operations import letters, links, sending
+from .operations import door_notices, letters, links, sending
 
 
 @shared_task
@@ -31,3 +31,8 @@ def find_guests():
 def send_letters():
     """Letters about accounts: started by whoever writes one, and each minute for what was lost or failed."""
     letters.send()
+
+
+@shared_task
+def tell_of_the_door():
+    door_notices.tell()

@@ -146,8 +146,8 @@ class JoinRequestAdmin(ReadOnly, Exportable, HistoryAdmin):
 class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     list_display = ["label", "event", "used", "valid_until", "usable"]
     search_fields = ["label"]
-    fields = ["event", "label", "max_uses", "expires_at", "uses", "revoked_at", "code"]
-    readonly_fields = ["uses", "revoked_at", "code"]
+    fields = ["event", "guest", "label", "max_uses", "expires_at", "uses", "revoked_at", "code"]
+    readonly_fields = ["guest", "uses", "revoked_at", "code"]
     acts = (
         Act(
             name="revoke",
@@ -165,6 +165,15 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         return super().get_form(request, obj, change=change, **kwargs | {"form": InvitationLinkForm})
+
+    def get_fields(self, request, obj=None):
+        fields = super().get_fields(request, obj)
+        return fields if obj and obj.guest_id else [name for name in fields if name != "guest"]
+
+    def get_readonly_fields(self, request, obj=None):
+        """A personal one is for one person."""
+        fields = super().get_readonly_fields(request, obj)
+        return [*fields, "max_uses"] if obj and obj.guest_id else fields
 
     def save_model(self, request, obj, form, change):
         if not change:
@@ -241,6 +250,20 @@ extend(
         tone="danger",
     ),
 )
+extend(
+    "messaging.EventGuest",
+    Act(
+        name="invite",
+        label=_("Invite personally"),
+        operation=invitations.invite,
+        key="guest_id",
+        permission="messaging.change_eventguest",
+        done=_("invited: the code stands on the page of each invitation, which the guest's page leads to"),
+        already=_("have an invitation already"),
+        available=lambda guest: not guest.is_removed and guest.attendee_id is None,
+        icon="mail",
+    ),
+)
 after_save("events.Event", join_requests.event_changed)
 
 
@@ -260,3 +283,20 @@ add_glance("events.Event", requests_of_event)
 card_annotations.append(
     lambda events: events.annotate(pending_count=Count("join_requests", filter=Q(join_requests__status=Status.PENDING)))
 )
+
+
+def invitations_of_guest(request, guest):
+    """The personal links of a guest, the newest first, where one gets their code."""
+    if not request.user.has_perm("requests.change_invitationlink", guest):
+        return []
+    return [
+        (
+            _("Personal invitation"),
+            _("Good") if link.is_valid else _("Used") if link.uses else _("No longer valid"),
+            reverse("admin:requests_invitationlink_change", args=[link.pk]),
+        )
+        for link in InvitationLink.objects.filter(guest=guest)[:3]
+    ]
+
+
+add_glance("messaging.EventGuest", invitations_of_guest)

@@ -14,6 +14,7 @@ from attendance.models import Attendee
 from config.database import CompositeForeignKey, known, never_truncated, touched, uuid7
 from events.models import Event, UserProfile
 from events.models.people import SANE_MOMENT, ScopedQuerySet, sane, scoped
+from messaging.models import EventGuest
 
 from . import triggers
 
@@ -41,6 +42,17 @@ class JoinRequestQuerySet(ScopedQuerySet):
     def in_line(self):
         """Pending requests that automatic approval may take, the longest waiting first."""
         return self.pending().filter(held=False).order_by("queued_at", "pk")
+
+    def undecided(self, at):
+        """Pending requests that only an organiser moves, at events that aren't over at the moment ``at``.
+
+        Where approval is automatic, those are the ones that were held back: the others wait for room.
+        """
+        return self.pending().filter(
+            Q(held=True) | Q(event__approval_mode=Event.ApprovalMode.MANUAL),
+            event__status__in=Event.Status.OPEN,
+            event__ends_at__gt=at,
+        )
 
     def of_person(self, person):
         return self.filter(user_profile_id=person.pk, user_profile__is_active=True)
@@ -160,10 +172,23 @@ def refuse_past(moment) -> None:
 
 
 class InvitationLink(models.Model):
-    """A signed address that lets people in without approval; may be limited in number and time."""
+    """A signed address that lets people in without approval; may be limited in number and time.
+
+    With ``guest`` it is personal: good for one person, who is that guest from then on.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="invitation_links", verbose_name=_("event"))
+    guest = models.ForeignKey(
+        EventGuest,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="invitation_links",
+        verbose_name=_("guest"),
+        help_text=_("Whoever comes in by it is this guest."),
+    )
     label = models.CharField(_("label"), max_length=200, help_text=_("For whom it is, for your own memory."))
     max_uses = models.PositiveIntegerField(
         _("people at most"), null=True, blank=True, validators=[MinValueValidator(1)], help_text=_("Empty: no limit.")
@@ -193,7 +218,11 @@ class InvitationLink(models.Model):
                 violation_error_message=_("More people have used it already."),
             ),
             models.CheckConstraint(condition=sane("expires_at"), name="requests_invitationlink_times_sane"),
+            models.CheckConstraint(
+                condition=Q(guest=None) | Q(max_uses=1), name="requests_invitationlink_personal_once"
+            ),
         ]
+        triggers = [triggers.guest_of_event()]
 
     def __str__(self):
         return self.label

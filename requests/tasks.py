@@ -8,7 +8,7 @@ from config.errors import DomainError
 from events.models import Event
 
 from .models import JoinRequest
-from .operations import join_requests
+from .operations import join_requests, notices
 
 log = structlog.get_logger(__name__)
 
@@ -28,3 +28,13 @@ def admit_pending():
             join_requests.admit_pending(event_id=event_id)
         except DomainError as error:
             log.warning("join_requests.sweep_refused", event_id=event_id, code=error.code, reason=str(error))
+
+
+@shared_task
+def tell_of_new_requests():
+    notices.tell_of_new()
+
+
+@shared_task
+def tell_of_requests_daily():
+    notices.tell_daily()

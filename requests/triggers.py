@@ -7,6 +7,7 @@ from config.database import Trigger, violation
 PLUS_ONES_ALLOWED = "requests_joinrequest_plus_ones_allowed"
 APPROVED_HAS_ATTENDEE = "requests_joinrequest_approved_has_attendee"
 BAN_KEEPS_OUT = "requests_ban_keeps_out"
+GUEST_OF_EVENT = "requests_invitationlink_guest_of_event"
 
 
 def _approved_has_attendee(request_id: str) -> str:
@@ -90,6 +91,22 @@ def ban_keeps_out() -> Trigger:
                 SELECT FROM event_bans WHERE event_id = NEW.event_id AND user_profile_id = NEW.user_profile_id
             ) THEN
                 {violation(BAN_KEEPS_OUT, "this person is banned from event %", "NEW.event_id")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def guest_of_event() -> Trigger:
+    """Whom an invitation is for stands on the list of the same event."""
+    return Trigger(
+        name="guest_of_event",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("guest_id", "event_id"),
+        condition=pgtrigger.Condition("NEW.guest_id IS NOT NULL"),
+        func=f"""
+            IF NOT EXISTS (SELECT FROM event_guests WHERE id = NEW.guest_id AND event_id = NEW.event_id) THEN
+                {violation(GUEST_OF_EVENT, "guest % is not on the list of event %", "NEW.guest_id", "NEW.event_id")}
             END IF;
             RETURN NEW;
         """,

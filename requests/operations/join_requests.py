@@ -19,6 +19,7 @@ from config.errors import SYSTEM, DomainError, Outcome, lock, lock_with_event, o
 from events.models import Event
 
 from ..models import Ban, JoinRequest, Status
+from . import notices
 
 log = structlog.get_logger(__name__)
 
@@ -247,6 +248,11 @@ def _moves(event, request, to) -> bool:
     return True
 
 
+def turn_away(*, request_id, actor, note: str | None, tell: bool = True) -> Outcome:
+    """:func:`decline` within an act that may have words of its own for the person."""
+    return _leave(request_id, Status.DECLINED, actor=actor, note=note, tell=tell)
+
+
 def _approve(event, requests, *, actor, note=None, reason=None):
     room.let_in(
         event=event,
@@ -256,6 +262,7 @@ def _approve(event, requests, *, actor, note=None, reason=None):
         reason=reason or "approved",
     )
     _set_status(requests, Status.APPROVED, actor=actor, note=note, reason=reason)
+    notices.decided(event, requests, was=Status.PENDING, actor=actor, note=note)
 
 
 def _admission(request):
@@ -267,7 +274,7 @@ def _admission(request):
     )
 
 
-def _leave(request_id, to, *, actor, note=None, held=False, never_from=None):
+def _leave(request_id, to, *, actor, note=None, held=False, never_from=None, tell=True):
     event, request = lock_with_event(JoinRequest, request_id)
     if not _moves(event, request, to):
         return Outcome(request, changed=False)
@@ -275,8 +282,10 @@ def _leave(request_id, to, *, actor, note=None, held=False, never_from=None):
         raise IllegalMove(old=request.get_status_display().lower(), new=to.label.lower())
     attendees = Attendee.objects.select_for_update(no_key=True).filter(join_request=request)
     room.put_out(event=event, attendees=attendees, actor=actor, reason=note or to.value)
-    request.held = held
+    request.held, was = held, request.status
     _set_status([request], to, actor=actor, note=note)
+    if tell and to != Status.CANCELLED:
+        notices.decided(event, [request], was=was, actor=actor, note=note)
     fill_up(event)
     return Outcome(request, changed=True)
 
@@ -294,7 +303,7 @@ def _set_status(requests, status, *, actor, note=None, reason=None, also=()):
 
 
 def _after_commit(what, request):
-    """Whatever tells people starts here, once the decision stands."""
+    """For the log, once the decision stands. What people are told commits with it (notices)."""
     transaction.on_commit(
         partial(log.info, what, join_request=str(request.pk), event_id=request.event_id, status=str(request.status))
     )

@@ -7,7 +7,7 @@ from config.errors import Outcome, lock, lock_event_of, lock_with_event, operati
 from events.models import Event
 
 from ..models import Ban, JoinRequest
-from . import join_requests
+from . import join_requests, notices
 
 
 @operation
@@ -64,27 +64,33 @@ def _find(attendee_id):
     return lock_event_of(Attendee, attendee_id), Attendee.objects.get(pk=attendee_id)
 
 
-def _remove(event: Event, attendee: Attendee, actor, reason):
+def _remove(event: Event, attendee: Attendee, actor, reason, *, tell=True):
     if attendee.join_request_id:
-        join_requests.decline(request_id=attendee.join_request_id, actor=actor, note=reason)
+        join_requests.turn_away(request_id=attendee.join_request_id, actor=actor, note=reason, tell=tell)
     else:
         if not event.is_open:
             raise room.EventClosed(status=event.get_status_display().lower())
-        room.put_out(event=event, attendees=[lock(Attendee.objects, pk=attendee.pk)], actor=actor, reason=reason)
+        attendee = lock(Attendee.objects, pk=attendee.pk)
+        room.put_out(event=event, attendees=[attendee], actor=actor, reason=reason)
+        if tell:
+            notices.removed(event, attendee, actor=actor)
         join_requests.fill_up(event)
 
 
 def _ban(event, user_profile_id, actor, reason) -> bool:
     """Declines what they have asked, too: automatic approval would let them in with the next free place."""
-    _row, made = Ban.objects.get_or_create(
+    row, made = Ban.objects.get_or_create(
         event=event, user_profile_id=user_profile_id, defaults={"reason": reason, "banned_by": actor}
     )
     if not event.is_open:
         return made
     waiting = JoinRequest.objects.pending().filter(event=event, user_profile_id=user_profile_id).first()
     if waiting:
-        join_requests.decline(request_id=waiting.pk, actor=actor, note=reason)
+        join_requests.turn_away(request_id=waiting.pk, actor=actor, note=reason, tell=False)
     attendee = Attendee.objects.active().filter(event=event, user_profile_id=user_profile_id).first()
     if attendee:
-        _remove(event, attendee, actor, reason)
+        _remove(event, attendee, actor, reason, tell=False)
+    if made:
+        asked = waiting or (attendee and attendee.join_request_id)
+        notices.banned(event, row, note=reason if asked else None)
     return made

@@ -631,7 +631,7 @@ def test_approve_makes_this_many_queries(event, organizer, as_person, django_ass
 
 
 SEND_QUERIES = 10
-APPROVE_QUERIES = 15
+APPROVE_QUERIES = 17
 
 
 # -- Invitations ---------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from uuid import UUID
 from django import forms
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -43,7 +45,7 @@ CHANNEL_HELP = {
 class Choices:
     """Radio buttons or boxes that say more: a line under each, and why one can't be chosen."""
 
-    option_template_name = "admin/message_option.html"
+    template_name = "admin/message_options.html"
 
     def __init__(self, *, explained=(), closed=(), **kwargs):
         super().__init__(**kwargs)
@@ -57,6 +59,9 @@ class Choices:
             option["attrs"]["disabled"] = True
             option["attrs"].pop("checked", None)
         return option
+
+    def _render(self, template_name, context, renderer=None):
+        return mark_safe(render_to_string(template_name, context))  # forms don't know the site's own templates
 
 
 class RadioChoices(Choices, UnfoldAdminRadioSelectWidget):

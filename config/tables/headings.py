@@ -46,18 +46,26 @@ class Vocabulary:
                     assert other == meaning, f"“{heading}” means {other} already"
 
     def recognise(self, headers: Sequence[str]) -> Recognised:
-        ranked: dict[str, list[tuple[int, int]]] = {}
-        for place, header in enumerate(headers):
-            if known := self._meaning(header):
-                ranked.setdefault(known[0], []).append((known[1], place))
         columns, ambiguous = {}, {}
-        for meaning, ranks in ranked.items():
+        for meaning, ranks in self._ranked(headers).items():
             best = [place for rank, place in sorted(ranks) if rank == min(ranks)[0]]
             if len(best) == 1:
                 columns[meaning] = best[0]
             else:
                 ambiguous[meaning] = tuple(best)
         return Recognised(columns, ambiguous)
+
+    def every(self, headers: Sequence[str]) -> dict[str, list[int]]:
+        """Meaning → the places of all columns that have it, the best first: of several phones, any may do."""
+        return {meaning: [place for _rank, place in sorted(ranks)] for meaning, ranks in self._ranked(headers).items()}
+
+    def _ranked(self, headers) -> dict[str, list[tuple[int, int]]]:
+        """Meaning → rank and place of its columns."""
+        ranked: dict[str, list[tuple[int, int]]] = {}
+        for place, header in enumerate(headers):
+            if known := self._meaning(header):
+                ranked.setdefault(known[0], []).append((known[1], place))
+        return ranked
 
     def _meaning(self, header) -> tuple[str, int] | None:
         if len(header) > LONGEST:

@@ -1,0 +1,301 @@
+"""What a cell says: a name, an e-mail address, a phone number, whether somebody cancelled.
+
+Cells come from people and from spreadsheets, which round numbers, keep apostrophes, and write "n/a".
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+from phonenumbers import NumberParseException, is_valid_number, parse
+
+from attendance.operations.imports import names
+from attendance.operations.imports.matching import ADDRESS
+from config.tables import UNCALCULATED, fold
+
+from ..guests import LocalNumber, stored_phone
+
+NAME_LIMIT, EMAIL_LIMIT, ID_LIMIT = 200, 254, 200
+"""Characters that the columns of the database hold."""
+CELL_LIMIT = 1_000
+"""Characters of a contact's cell that are looked at."""
+
+NOTHING = frozenset(
+    map(
+        fold,
+        """
+        n/a; na; n.a.; none; null; nil; nan; undefined; unknown; not available; not provided; not given; tbd; tba; -
+        keine; keine Angabe; k.A.; unbekannt; inconnu; aucun; aucune; non renseigné; ninguno; ninguna; desconocido
+        nessuno; nessuna; sconosciuto; nenhum; nenhuma; desconhecido; geen; onbekend; 無; 无; 未提供; なし; 不明
+        """.replace("\n", ";").split(";"),
+    )
+)
+"""Cells that say that there is nothing; signs alone fold to nothing as well."""
+
+INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+
+
+def plain(text: str) -> str:
+    """Without what can't be seen, and with single spaces; an apostrophe in front kept the cell text."""
+    text = INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+    text = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+    return " ".join(text.split())
+
+
+def filled(text: str) -> str:
+    """The cell's text, or nothing where it says that there is nothing."""
+    text = plain(text)
+    return "" if fold(text) in NOTHING else text
+
+
+# -- Names -------------------------------------------------------------------------------------------
+
+SUFFIXES = frozenset(
+    ("jr", "sr", "ii", "iii", "iv", "phd", "ph d", "md", "m d", "esq", "mba", "msc", "inc", "llc", "ltd", "gmbh", "ag")
+)
+ASIDE = re.compile(r"\s*[(\[（]([^()\[\]（）]*)[)\]）]\s*")
+
+
+def name_of(full: str, first: str, middle: str, last: str, *, last_first: bool, flipped: bool) -> str:
+    """One name out of its parts; ``flipped``: the list writes "Potter, Harry"."""
+    full, first, middle, last = (_without_pronouns(filled(part)) for part in (full, first, middle, last))
+    if first and last:
+        if _unspaced(first) and _unspaced(last):
+            return last + first if last_first or _is_han(last) else f"{first}{last}"
+        return " ".join(filter(None, (first, middle, last)))
+    if full:
+        return unflipped(full) if flipped else full
+    return first or last
+
+
+def _without_pronouns(text: str) -> str:
+    """ "Cho Chang (she/her)"; another name in brackets stays."""
+    for aside in ASIDE.finditer(text):
+        words = fold(aside[1]).split()
+        if words and all(word in names.PRONOUNS for word in words):
+            return plain(text[: aside.start()] + " " + text[aside.end() :])
+    return text
+
+
+def _unspaced(text) -> bool:
+    return bool(text) and all(unicodedata.category(char) == "Lo" for char in text if not char.isspace())
+
+
+def _is_han(text) -> bool:
+    return all(unicodedata.name(char, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "HANGUL")) for char in text)
+
+
+def is_flipped(cells: Iterable[str]) -> bool:
+    """Whether a column of names writes the family name first: most cells have one comma, and no suffix behind it."""
+    cells = [cell for cell in cells if cell]
+    return len(cells) > 1 and sum(unflipped(cell) != cell for cell in cells) > len(cells) / 2
+
+
+def unflipped(name: str) -> str:
+    last, comma, first = (part.strip() for part in name.partition(","))
+    if not comma or not last or not first or "," in first or fold(first) in SUFFIXES:
+        return name
+    return f"{first} {last}" if max(len(last.split()), len(first.split())) <= 4 else name
+
+
+PEOPLE = r"(guests?|gaste|people|personen|attendees?|invites?|invites|ospiti|invitados|participants?)"
+TOTALS = re.compile(
+    r"(grand |sub ?)?(total|totals|sum|summe|gesamt|gesamtsumme|insgesamt|somme|suma|somma|totale|totaal|anzahl|count"
+    rf"|合計|总计|總計|小計|小计)( {PEOPLE})?( \d+)?( {PEOPLE})?"
+)
+NOTES = re.compile(
+    r"(notes?|hinweis|nb|remarque|nota|legend|generated|exported|created|erstellt|page \d|seite \d|\*)", re.I
+)
+
+
+def is_no_guest(name: str) -> bool:
+    """Whether a line without contact is a sum or a note below the list."""
+    folded = fold(name)
+    if not any(char.isalpha() for char in folded) or TOTALS.fullmatch(folded):
+        return True
+    note = NOTES.match(name)
+    return bool(note) and (name[note.end() : note.end() + 1] == ":" or len(name.split()) > 4)
+
+
+# -- E-mail and phone ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Read:
+    """The first that can be reached, and what to tell about the cells: why one can't, or what was made of it."""
+
+    value: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def email_in(cells: Iterable[str]) -> Read:
+    remarks = []
+    for cell in cells:
+        text = unicodedata.normalize("NFKC", filled(cell))[:CELL_LIMIT]
+        if not text:
+            continue
+        if text.startswith("="):
+            remarks.append(_("“{cell}” is a formula without a value").format(cell=text[:60]))
+            continue
+        for found in ADDRESS.findall(text):
+            address = found.lower().removeprefix("mailto:").strip(".")
+            if is_email(address):
+                return Read(address)
+        if any(char.isalnum() for char in text):
+            remarks.append(_("“{cell}” is no e-mail address").format(cell=text[:60]))
+    return Read(None, tuple(remarks))
+
+
+def is_email(address: str) -> bool:
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return len(address) <= EMAIL_LIMIT
+
+
+def name_beside(cells: Iterable[str]) -> str:
+    """The name in "Anna Ek <anna@example.org>"."""
+    for cell in cells:
+        text = filled(cell)[:CELL_LIMIT]
+        if match := re.fullmatch(r"[\"']?([^<>@\"]+?)[\"']?\s*<[^<>]+@[^<>]+>.*", text):
+            return match[1].strip()
+    return ""
+
+
+SEVERAL = re.compile(r":::|[;|\n,]|(?<=\d)\s+/\s+|\s+(?:or|and|oder|und|ou|et|o|y|e|of|en)\s+|&", re.I)
+SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+", re.I)
+EXTENSION = re.compile(
+    r"\s*(?:;?\s*(?:ext|extn|extension|durchwahl|dw|poste|anexo|int)\b\.?:?\s*|\s*[#x×]\s*)\w*\d\w*\s*$", re.I
+)
+
+
+def phone_in(cells: Iterable[str], region: str | None) -> Read:
+    """In E.164. A number without extension is better than one that loses it."""
+    remarks, extended = [], None
+    for cell in cells:
+        text = unicodedata.normalize("NFKC", filled(cell)).strip("'’ ")[:CELL_LIMIT]
+        if not text or text == UNCALCULATED:
+            if text:
+                remarks.append(_("a phone number is a formula without a value"))
+            continue
+        pieces = [text] if ";" in text and "phone-context" in text else [one.strip() for one in SEVERAL.split(text)]
+        for piece in dict.fromkeys([*filter(None, pieces), text, *(text.split("/") if "/" in text else ())]):
+            bare = EXTENSION.sub("", piece)
+            number, remark = _number(piece, region)
+            if not number and bare != piece:
+                number, remark = _number(bare, region)
+            if number and bare != piece:
+                extended = extended or (
+                    number,
+                    _("“{cell}” has an extension, which is left out").format(cell=piece[:40]),
+                )
+            elif number:
+                return Read(number, tuple([remark] if remark else ()))
+        if not extended:
+            remarks.append(_why_not(text, region))
+    if extended:
+        return Read(extended[0], (extended[1],))
+    return Read(None, tuple(filter(None, remarks)))
+
+
+def _number(text: str, region) -> tuple[str | None, str]:
+    """(number, what was made of it)"""
+    if SCIENTIFIC.search(text):
+        exact = _exact(text)
+        return _number(exact, region) if exact else (None, "")
+    text = re.sub(r"(?<=\d)\.0$", "", text)  # a spreadsheet's float
+    if "@" in text or not any(char.isdigit() for char in text):
+        return None, ""
+    try:
+        return stored_phone(text, region), ""
+    except LocalNumber:
+        return None, ""
+    except ValidationError:
+        pass
+    return _with_lost_plus(text)
+
+
+def _exact(text) -> str | None:
+    """The digits of "4.915112345678E12", if none was rounded away."""
+    try:
+        number = Decimal(text.replace(",", ".").strip())
+    except InvalidOperation:
+        return None
+    sign, digits, exponent = number.as_tuple()
+    return f"{number:f}" if not sign and exponent == 0 and len(digits) > 7 else None
+
+
+def _with_lost_plus(text) -> tuple[str | None, str]:
+    """ "0046 70 111 22 33", and "46701112233" or "46 70 111 22 33", where the region's own numbers are of
+    another length. Grouped otherwise it is more likely a slip in a number of the region."""
+    groups = re.sub(r"[().\-/]", " ", text).split()
+    digits = "".join(groups)
+    if not digits.isdecimal() or len(digits) < 10:
+        return None, ""
+    international = digits.startswith("00")
+    try:
+        number = parse("+" + digits.lstrip("0"), None)
+        if not international and not (
+            is_valid_number(number) and (digits == text or groups[0] == str(number.country_code))
+        ):
+            return None, ""
+        e164 = stored_phone("+" + digits.lstrip("0"), None)
+    except (NumberParseException, ValidationError, LocalNumber):
+        return None, ""
+    return e164, "" if international else _("“{cell}” is read as {number}").format(cell=text[:40], number=e164)
+
+
+def _why_not(text, region) -> str:
+    cell = text[:60]
+    if SCIENTIFIC.search(text):
+        return _("“{cell}” lost its digits in a spreadsheet").format(cell=cell)
+    try:
+        stored_phone(text, region)
+    except LocalNumber:
+        return _("“{cell}” has no area code").format(cell=cell)
+    except ValidationError:
+        pass
+    return _("“{cell}” is no phone number that can be called").format(cell=cell) if any(map(str.isalnum, text)) else ""
+
+
+# -- Status ----------------------------------------------------------------------------------------
+
+OUT = frozenset(
+    map(
+        fold,
+        """
+        cancelled; canceled; refunded; refunded/canceled; refunded/cancelled; declined; deleted; void; voided
+        not attending; not going; will not attend; won't attend; can't go; can't come; cannot attend; regrets
+        rejected; denied; abandoned; expired; removed; rsvp no; no rsvp; unsubscribed; cleaned; chargeback
+        partially refunded and canceled; transferred; cancelled by host; no thanks; uninvited
+        storniert; abgesagt; erstattet; zurückerstattet; abgelehnt; gelöscht; nimmt nicht teil; kommt nicht
+        annulé; annulée; remboursé; remboursée; refusé; refusée; décliné; ne participe pas; absent excusé
+        cancelado; cancelada; reembolsado; reembolsada; rechazado; rechazada; no asiste; no asistirá; anulado; anulada
+        annullato; annullata; rimborsato; rimborsata; rifiutato; rifiutata; non partecipa; cancellato
+        recusado; recusada; estornado; não vai; não comparecerá
+        geannuleerd; terugbetaald; afgewezen; afgemeld; komt niet
+        已取消; 取消; 已退款; 退款; 已拒絕; 已拒绝; 不出席; 不參加; 不参加; 婉拒
+        キャンセル; キャンセル済; キャンセル済み; 返金済み; 欠席; 辞退
+        """.replace("\n", ";").split(";"),
+    )
+) - {""}
+NO = frozenset(map(fold, ("no", "n", "nein", "non", "nee", "não", "nao", "いいえ", "否", "no, can't make it", "nope")))
+"""Said to an invitation: that they aren't coming."""
+RSVP = re.compile(
+    r"rsvp|reply|response|ruckmeldung|zusage|antwort|reponse|respuesta|resposta|risposta|confirmacion|回覆|出欠"
+)
+EMPTY_FLAG = frozenset(map(fold, ("no", "false", "0", "none", "null", "nein", "non", "いいえ", "否", "")))
+
+
+def is_out(cell: str, heading: str, *, flag: bool) -> bool:
+    """Whether the cell says that they cancelled, got their money back, or declined."""
+    folded = fold(plain(cell))
+    if flag:
+        return folded not in EMPTY_FLAG
+    return folded in OUT or bool(RSVP.search(fold(heading))) and folded in NO

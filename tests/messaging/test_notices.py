@@ -101,11 +101,11 @@ def test_what_is_rolled_back_was_never_told():
 TELL = """
 import sys, django
 django.setup()
-from django.db import connection, transaction
-from messaging import operations
+from django.db import transaction
+from messaging.operations import Notice, notify
 for number in range(2):
     with transaction.atomic():
-        operations.notify(operations.Notice(kind="reminder", subject="x", body="y", to=[sys.argv[1]], channels=("email",)))
+        notify(Notice(kind="reminder", subject="x", body="y", to=[sys.argv[1]], channels=("email",)))
 """
 
 

@@ -38,15 +38,18 @@ class MessageDeliveryQuerySet(ScopedQuerySet):
         """Without a person though their guest is linked: what the database promises not to happen."""
         return self.filter(user=None, guest__user__isnull=False, guest__removed_at=None)
 
-    def inbox(self, person_id):
-        """What a person has been sent, one row a message: the first of its deliveries to them."""
-        earlier = MessageDelivery.objects.filter(
-            user=models.OuterRef("user"),
-            message=models.OuterRef("message"),
-            id__lt=models.OuterRef("id"),
-            withdrawn_at=None,
+    def inbox(self, person_id, **only):
+        """What a person has been sent, one row a message: the first of its deliveries to them; of those, with
+        ``only``, for which that holds (``read_at=None``).
+
+        ``person_id`` may be a subquery. The first one is looked up row by row, as far as a page goes: a
+        join would go through all that the person has.
+        """
+        copies = MessageDelivery.objects.filter(
+            user=models.OuterRef("user"), message=models.OuterRef("message"), withdrawn_at=None, **only
         )
-        return self.filter(~models.Exists(earlier), user=person_id, withdrawn_at=None)
+        first = models.Subquery(copies.order_by("pk").values("pk")[:1])
+        return self.filter(user=person_id, withdrawn_at=None, pk=first, **only)
 
 
 class MessageDelivery(models.Model):

@@ -157,7 +157,7 @@ def test_inbox_counts_its_queries(me, person, event, count, django_assert_num_qu
         guest = EventGuestFactory(event=event, user=person)
         delivery(person, event, guest=guest)
     for path in (MESSAGES, f"/api/v1/events/{event.pk}/messages/"):
-        with django_assert_num_queries(2):  # whether the person may act, with what is unread; the page
+        with django_assert_num_queries(3):  # whether the person may act, with what is unread; the page; what it says
             assert len(ids(me.get(path))) == count
 
 
@@ -398,9 +398,17 @@ def test_device_is_forgotten(me, person):
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"token": "x"}, {"platform": "ios"}, {"token": "", "platform": "ios"}, {"token": "x" * 1001, "platform": "ios"},
-     {"token": "x", "platform": "fax"}, {"token": ["x"], "platform": "ios"}, []],
-)  # fmt: skip
+    [
+        {},
+        {"token": "x"},
+        {"platform": "ios"},
+        {"token": "", "platform": "ios"},
+        {"token": "x" * 1001, "platform": "ios"},
+        {"token": "x", "platform": "fax"},
+        {"token": ["x"], "platform": "ios"},
+        [],
+    ],
+)
 def test_device_with_bad_fields_is_refused(me, body):
     assert me.post(DEVICES, body).status_code == 400
     assert not PushDevice.objects.exists()

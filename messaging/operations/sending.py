@@ -371,16 +371,47 @@ def paused(names) -> dict[str, str]:
 # -- What is over, and what was left behind ----------------------------------------------------------
 
 
+NOTICES_OVER = """
+    UPDATE event_messages AS m SET
+        status = CASE WHEN over.worked THEN 'sent' ELSE 'failed' END,
+        finished_at = clock_timestamp(),
+        error = CASE WHEN over.worked THEN '' ELSE %(words)s END
+    FROM (
+        SELECT one.id, EXISTS (
+            SELECT FROM message_deliveries d
+            WHERE d.message_id = one.id AND d.status IN ('sent', 'delivered', 'unknown')
+        ) AS worked
+        FROM event_messages one
+        WHERE one.status = 'sending' AND one.stopped_at IS NULL AND one.kind <> 'announcement'
+            AND (%(all)s OR one.id = ANY (%(ids)s::uuid[])) AND NOT EXISTS (
+                SELECT FROM message_deliveries d WHERE d.message_id = one.id AND d.status IN ('queued', 'sending')
+            )
+        ORDER BY one.id FOR NO KEY UPDATE SKIP LOCKED
+    ) AS over
+    WHERE m.id = over.id
+"""
+
+
 def finish(*, message_ids=None) -> int:
-    """Messages with nothing left to send are over; how many. Recipients without a delivery get theirs first."""
+    """Messages with nothing left to send are over; how many. Announcements get the recipients that are
+    missing first; notices, of which there may be thousands, are done in one statement."""
     undecided = MessageDelivery.objects.filter(message=OuterRef("pk"), status__in=DeliveryStatus.UNDECIDED)
-    over = Message.objects.running().exclude(fanned_out_at=None).filter(~Exists(undecided))
+    over = Message.objects.running().filter(kind=Message.Kind.ANNOUNCEMENT).exclude(fanned_out_at=None)
+    over = over.filter(~Exists(undecided))
     if message_ids is not None:
         over = over.filter(pk__in=message_ids)
-    finished = 0
-    for pk in over.order_by("pk").values_list("pk", flat=True)[:1000]:
+    finished = _finish_notices(message_ids=message_ids)
+    for pk in over.order_by("pk").values_list("pk", flat=True)[:BATCH]:
         finished += _finish(message_id=pk)
     return finished
+
+
+@operation
+def _finish_notices(*, message_ids) -> int:
+    with connection.cursor() as cursor:
+        words = _("Nobody could be reached.")
+        cursor.execute(NOTICES_OVER, {"all": message_ids is None, "ids": message_ids or [], "words": words})
+        return cursor.rowcount
 
 
 @operation

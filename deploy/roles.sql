@@ -43,12 +43,13 @@ ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA public GRANT USAGE, SELECT 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"app";
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"app";
 
--- A second wall around the attendance audit, whose triggers refuse every change already. INSERT is what
--- those triggers do in the application's name; UPDATE of a note is what erasing a person needs.
+-- A second wall around the audits, whose triggers refuse every change already. INSERT is what those
+-- triggers do in the application's name; UPDATE of a note is what erasing a person needs.
 SELECT format(statement, :'app')
 FROM (VALUES
-    (1, 'REVOKE UPDATE, DELETE, TRUNCATE ON event_attendance_audit FROM %I'),
-    (2, 'GRANT UPDATE (notes) ON event_attendance_audit TO %I')
-) AS wanted (turn, statement)
-WHERE to_regclass('public.event_attendance_audit') IS NOT NULL ORDER BY turn \gexec
+    (1, 'event_attendance_audit', 'REVOKE UPDATE, DELETE, TRUNCATE ON event_attendance_audit FROM %I'),
+    (2, 'event_attendance_audit', 'GRANT UPDATE (notes) ON event_attendance_audit TO %I'),
+    (3, 'user_link_audit', 'REVOKE UPDATE, DELETE, TRUNCATE ON user_link_audit FROM %I')
+) AS wanted (turn, audit, statement)
+WHERE to_regclass('public.' || audit) IS NOT NULL ORDER BY turn \gexec
 COMMIT;

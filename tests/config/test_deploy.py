@@ -14,7 +14,10 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from django.conf import settings
 from whitenoise.media_types import MediaTypes
+
+from config.supervisor import processes
 
 from .postgres import APP, OWNER, PROJECT, database, environment, run, url
 
@@ -129,9 +132,12 @@ def test_the_application_role_takes_attendance_and_forgets_a_person(deployed):
         "UPDATE event_attendance_audit SET actor_id = NULL",
         "DELETE FROM event_attendance_audit",
         "TRUNCATE event_attendance_audit",
+        "UPDATE user_link_audit SET outcome = 'linked'",
+        "DELETE FROM user_link_audit",
+        "TRUNCATE user_link_audit",
     ],
 )
-def test_the_application_role_has_no_right_to_change_the_audit(deployed, statement):
+def test_the_application_role_has_no_right_to_change_an_audit(deployed, statement):
     with (
         psycopg.connect(url(deployed, APP), autocommit=True) as own,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -170,11 +176,73 @@ def test_what_the_application_role_may_write_of_the_audit_its_triggers_refuse(de
         own.rollback()
 
 
+SEND_AND_LINK = """
+import json
+from django.db import connection
+from messaging.models import EventGuest, Message, MessageDelivery, UserLinkAudit
+from messaging.operations import announcements, sending
+from tests import factories
+
+for factory in (factories.OrganizationFactory, factories.UserProfileFactory, factories.EventFactory):
+    factory.reset_sequence(2000)  # other processes have begun at 0
+event = factories.EventFactory()
+organizer = factories.member(event.organization, "organizer")
+EventGuest.objects.create(event=event, guest_name="Gwen", phone="+14155550123")
+EventGuest.objects.create(event=event, guest_name="Gil", email="gil@example.org")
+message = Message.objects.create(
+    event=event, subject="Welcome", body="Doors open at ten.", channels=["in_app"], audience="invited"
+)
+announcements.send_now(message_id=message.pk, actor=organizer)
+made = sending.fan_out(message_id=message.pk)
+person = factories.UserProfileFactory(phone="+14155550123")
+person.phone_verified = True
+person.save(update_fields=["phone_verified"])
+audit = UserLinkAudit.objects.filter(event=event).order_by("pk")
+print(json.dumps({
+    "made": made,
+    "theirs": MessageDelivery.objects.filter(user=person).count(),
+    "audit": sorted([row.table_name, row.outcome, row.method, row.db_user] for row in audit),
+}))
+"""
+
+
+def test_the_application_role_sends_and_the_database_links(deployed):
+    printed = run(
+        "python", "manage.py", "shell", "--verbosity", "0", "-c", SEND_AND_LINK, DATABASE_URL=url(deployed, APP)
+    )
+    assert json.loads(printed) == {
+        "made": 2,
+        "theirs": 1,
+        "audit": [
+            ["event_guests", "linked", "phone", APP],
+            ["message_deliveries", "backfilled", "guest", APP],
+            ["message_deliveries", "skipped", "phone", APP],
+            ["message_deliveries", "skipped", "phone", APP],
+        ],
+    }
+
+
+FORGED_LINK = """
+    INSERT INTO user_link_audit (table_name, record_id, outcome, details, db_user, created_at)
+    VALUES ('event_guests', gen_random_uuid(), 'linked', '{}', 'me', now())
+"""
+
+
+def test_what_the_application_role_may_write_of_the_link_audit_its_triggers_refuse(deployed):
+    with psycopg.connect(url(deployed, APP)) as own:
+        with pytest.raises(psycopg.errors.CheckViolation) as refusal:
+            own.execute(FORGED_LINK)
+        assert refusal.value.diag.constraint_name == "messaging_audit_append_only"
+
+
 @pytest.mark.parametrize(
     "statement",
     [
         "ALTER TABLE event_attendees DISABLE TRIGGER ALL",
         "ALTER TABLE event_attendance_audit DISABLE TRIGGER ALL",
+        "ALTER TABLE message_deliveries DISABLE TRIGGER ALL",
+        "ALTER TABLE user_link_audit DISABLE TRIGGER ALL",
+        "DROP FUNCTION messaging_link(uuid, bigint, text)",
         "SET session_replication_role = replica",
         "TRUNCATE event_attendees CASCADE",
         "ALTER TABLE events DROP CONSTRAINT events_event_seats_within_capacity",
@@ -264,19 +332,35 @@ def test_the_doors_decoder_is_served_as_what_it_is():
 
 def test_compose_gives_the_owners_password_to_migrations_only():
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    assert services.keys() == {"db", "redis", "migrate", "roles", "web", "worker", "beat"}
+    assert services.keys() == {"db", "redis", "migrate", "roles", "web", "worker", "messages", "beat"}
     with_owner = {name for name, service in services.items() if "OWNER_PASSWORD" in json.dumps(service)}
     assert with_owner == {"db", "migrate"}  # db for roles.sql
-    for name in ("web", "worker", "beat"):
+    for name in ("web", "worker", "messages", "beat"):
         assert "turnout_app:" in services[name]["environment"]["DATABASE_URL"]
         assert services[name]["depends_on"]["roles"] == {"condition": "service_completed_successfully"}
     assert services["roles"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert services["roles"]["image"] == services["db"]["image"]
-    for name in ("db", "redis", "web", "worker"):
+    for name in ("db", "redis", "web", "worker", "messages"):
         assert services[name]["healthcheck"]["test"]
     assert "PASSWORD" not in re.sub("(?m)^#.*", "", (DEPLOY / "turnout.env.example").read_text()).replace(
         ":password@", ""
     )
+
+
+def test_each_queue_has_a_worker():
+    """Celery's own, and those that tasks are routed to; each started by compose and by systemd."""
+    queues = {"celery"} | {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+
+    def read_by(command):
+        named = re.search(r"--queues (\S+)", command)
+        return set(named[1].split(",")) if named else {"celery"}
+
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].values()
+    commands = [" ".join(service.get("command", [])) for service in services]
+    units = [unit.read_text().replace("\\\n", "") for unit in (DEPLOY / "systemd").iterdir()]
+    for started in (commands, units, processes(8000).values()):
+        workers = [command for command in started if " worker " in command]
+        assert set().union(*map(read_by, workers)) == queues
 
 
 def test_the_image_has_every_folder_that_the_site_needs():

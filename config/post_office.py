@@ -4,6 +4,7 @@ For the demo, whose mailbox (config.mailbox) shows what came, and for tests, whi
 fail in every way that a provider can. Listens on this machine only, and calls nobody but it.
 """
 
+import argparse
 import asyncio
 import base64
 import contextlib
@@ -14,6 +15,7 @@ import logging
 import queue
 import re
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -38,6 +40,17 @@ PROJECT = "turnout-demo"
 ROBOT = f"turnout@{PROJECT}.example"
 NUMBER = "+15005550006"
 KEPT_FILES = 500
+VARIABLES = (
+    "EMAIL_URL",
+    "SMS_API_URL",
+    "SMS_ACCOUNT_SID",
+    "SMS_AUTH_TOKEN",
+    "SMS_FROM",
+    "SMS_HONOURS_KEY",
+    "PUSH_API_URL",
+    "PUSH_CREDENTIALS",
+)
+"""What a site is told by its environment to use a post office."""
 
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd tells every line otherwise
 
@@ -119,6 +132,7 @@ class PostOffice:
         faults: Callable[[dict], Fault | None] | None = None,
         *,
         secret: str | None = None,
+        key: rsa.RSAPrivateKey | None = None,
         smtp_port: int = 0,
         http_port: int = 0,
         honours_keys: bool = True,
@@ -127,7 +141,8 @@ class PostOffice:
     ):
         self.folder, self.faults = folder, faults
         self.secret = secret or "s3cret-of-the-post-office"
-        self.account = "AC" + hashlib.md5(self.secret.encode(), usedforsecurity=False).hexdigest()
+        self.key = key or _own_key()
+        self.account = account_of(self.secret)
         self.honours_keys, self.calls_back, self.mail_account = honours_keys, calls_back, mail_account
         self.mails: list[Mail] = []
         self.texts: list[Text] = []
@@ -188,7 +203,7 @@ class PostOffice:
     @property
     def settings(self) -> dict:
         """What the site must be told to send its mail, texts and pushes here."""
-        return settings(self.smtp_port, self.http_port, self.secret, self.mail_account)
+        return settings(self.smtp_port, self.http_port, self.secret, self.key, self.mail_account)
 
     def settled(self, seconds=10) -> None:
         """Wait until all callbacks have been made."""
@@ -208,9 +223,8 @@ class PostOffice:
     def take_mail(self, sender, recipients, raw) -> Mail:
         with self._lock:
             mail = Mail(self._next(), sender, tuple(recipients), raw, key_of(raw))
-            self.mails.append(mail)
-        headers = {name: str(mail.message[name] or "") for name in ("From", "To", "Subject")}
-        self._file(mail.number, "mail", {"at": mail.at, "key": mail.key, "recipients": recipients, **headers}, raw)
+            self._keep(self.mails, mail)
+        self._file(mail.number, "mail", {"at": mail.at, "key": mail.key, "recipients": recipients}, raw)
         return mail
 
     def take_text(self, form, key, ends) -> Text:
@@ -226,7 +240,7 @@ class PostOffice:
                 key=key,
                 callback=form.get("StatusCallback"),
             )
-            self.texts.append(text)
+            self._keep(self.texts, text)
             if key:
                 self._by_key[key] = text
         self._file(text.number, "sms", asdict(text))
@@ -240,7 +254,7 @@ class PostOffice:
         with self._lock:
             name = f"projects/{PROJECT}/messages/{uuid.uuid4().hex}"
             push = Push(self._next(), name, message["token"], message, key)
-            self.pushes.append(push)
+            self._keep(self.pushes, push)
         self._file(push.number, "push", asdict(push))
         return push
 
@@ -250,18 +264,24 @@ class PostOffice:
         with self._lock:
             return {(push.token, push.key): push for push in self.pushes}
 
+    def _keep(self, items, one) -> None:
+        items.append(one)
+        if self.folder:  # the demo's runs for weeks
+            del items[:-KEPT_FILES]
+
     def _next(self) -> int:
         self._count += 1
         return self._count
 
     def _file(self, number, kind, facts, raw=None) -> None:
+        """For the mailbox; whole or not at all, so that nobody reads half of one."""
         if not self.folder:
             return
         path = self.folder / f"{number:08}-{kind}.json"
         if raw is not None:
             path.with_suffix(".eml").write_bytes(raw)
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"number": number, "kind": kind, **facts}))
+        fresh.write_text(json.dumps({**facts, "number": number, "kind": kind}))
         fresh.replace(path)
         for old in self.folder.glob(f"{number - KEPT_FILES:08}-*"):
             old.unlink(missing_ok=True)
@@ -312,7 +332,7 @@ class PostOffice:
         """An access token for who holds the robot's key, as OAuth's JWT bearer grant has it."""
         address = f"{self.http_url}/token"
         try:
-            claims = jwt.decode(assertion, private_key().public_key(), ["RS256"], audience=address, issuer=ROBOT)
+            claims = jwt.decode(assertion, self.key.public_key(), ["RS256"], audience=address, issuer=ROBOT)
         except jwt.PyJWTError:
             return None
         if "https://www.googleapis.com/auth/firebase.messaging" not in claims.get("scope", "").split():
@@ -345,28 +365,48 @@ def signature_of(secret, url, form) -> str:
 
 
 @cache
-def private_key():
-    """One for each process, but the demo's processes share the one in a file (see ``at_home``)."""
+def _own_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def settings(smtp_port, http_port, secret, mail_account=None) -> dict:
-    account = "AC" + hashlib.md5(secret.encode(), usedforsecurity=False).hexdigest()
+def account_of(secret) -> str:
+    return "AC" + hashlib.md5(secret.encode(), usedforsecurity=False).hexdigest()
+
+
+def _pem(key) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def at_home(folder) -> dict:
+    """The secret and the key of the post office in this folder, made at the first time: for PostOffice."""
+    path = folder / "account.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = {"secret": secrets.token_hex(16), "key": _pem(_own_key())}
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(made))
+        fresh.replace(path)
+    kept = json.loads(path.read_text())
+    return {"secret": kept["secret"], "key": load_pem_private_key(kept["key"].encode(), None)}
+
+
+def settings(smtp_port, http_port, secret, key, mail_account=None) -> dict:
+    """What a site must be told to use a post office on these ports."""
     url = f"http://{HOST}:{http_port}"
-    pem = private_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     robot = {
         "type": "service_account",
         "project_id": PROJECT,
         "client_email": ROBOT,
         "private_key_id": "demo",
-        "private_key": pem,
+        "private_key": _pem(key),
         "token_uri": f"{url}/token",
     }
     who = ":".join(mail_account) + "@" if mail_account else ""
     return {
         "EMAIL_URL": f"smtp://{who}{HOST}:{smtp_port}",
         "SMS_API_URL": url,
-        "SMS_ACCOUNT_SID": account,
+        "SMS_ACCOUNT_SID": account_of(secret),
         "SMS_AUTH_TOKEN": secret,
         "SMS_FROM": NUMBER,
         "SMS_HONOURS_KEY": True,
@@ -439,9 +479,11 @@ class MailServer:
         self.protocols = set()
         self.office = office
         self.thread = threading.Thread(target=self._run, daemon=True)
-        self.server = self.loop.run_until_complete(self.loop.create_server(self._protocol, HOST, port))
-        self.port = self.server.sockets[0].getsockname()[1]
         self.thread.start()
+        # In that thread: the caller's may be running a loop of its own.
+        opening = self.loop.create_server(self._protocol, HOST, port)
+        self.server = asyncio.run_coroutine_threadsafe(opening, self.loop).result(timeout=10)
+        self.port = self.server.sockets[0].getsockname()[1]
 
     def _protocol(self):
         options = {}
@@ -623,3 +665,41 @@ def firebase(status, code, message, field=None) -> dict:
         violations = [{"field": field, "description": message}]
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations})
     return {"error": {"code": status, "message": message, "status": kinds.get(status, code), "details": details}}
+
+
+# -- The demo's ------------------------------------------------------------------------------------
+
+
+def demo_faults(asked):
+    """Addresses that make trouble, for whoever wants to see it."""
+    address = asked["address"] or ""
+    if asked["step"] == "rcpt" and address.startswith("bounce"):
+        return Fault(550, message="5.1.1 There is nobody of this name here")
+    if asked["kind"] == "sms" and address.endswith("0003"):
+        return Fault(text_status="undelivered", code=30003)
+    return None
+
+
+def environment(folder, mail_port, port) -> dict[str, str]:
+    """For a site's processes: what makes them use the post office that ``main`` opens."""
+    values = settings(mail_port, port, **at_home(folder))
+    return {name: str(int(value)) if isinstance(value, bool) else value for name, value in values.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="config.post_office", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--mail-port", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    where = {"smtp_port": asked.mail_port, "http_port": asked.port}
+    with PostOffice(asked.folder, demo_faults, **at_home(asked.folder), **where):
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

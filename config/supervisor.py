@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from honcho.manager import Manager
 from honcho.printer import Printer
@@ -43,18 +44,30 @@ PEOPLE = {
 def processes(port):
     """What runs side by side: the name, and the module with its arguments. A process a line.
 
-    Each `--port` named here is looked at before anything heavy starts.
+    Each port named here is looked at before anything heavy starts.
     """
     return {
         "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
         " --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
-        "worker": f"{KEPT} celery --quiet --app config worker --concurrency 2 --without-mingle --without-gossip",
+        "worker": f"{KEPT} celery --quiet --app config worker --queues celery,messages --concurrency 2"
+        " --without-mingle --without-gossip",
         "beat": f"{KEPT} celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
+        "post": f"{KEPT} config.post_office --folder {shlex.quote(str(POST))} --mail-port {port + 2} --port {port + 3}",
     }
+
+
+def ports(port) -> list[int]:
+    """Those that the processes listen on."""
+    return [int(used) for used in re.findall(r"--(?:\w+-)?port (\d+)", " ".join(processes(port).values()))]
 
 
 KEPT = "config.supervisor keep"
 """Before a module: killed, it is started again, as systemd does in production."""
+
+
+POST = Path(os.environ.get("DATA_DIR", ROOT)) / "post"
+"""Where the demo's mail, texts and pushes end up."""
+LAST_PORT = 65535 - 3
 
 
 class Stop(Exception):
@@ -151,8 +164,8 @@ def demo(port):
             raise Stop("The demo of this folder is running already. Stop it with Ctrl-C where it runs.") from None
         mark = str(ROOT)
         _sweep(mark)
-        for used in re.findall(r"--port (\d+)", " ".join(processes(port).values())):
-            _check_free(int(used))
+        for used in ports(port):
+            _check_free(used)
         print("Starting PostgreSQL and Redis …", flush=True)
         services = stack.enter_context(join(ROOT))
         stack.callback(_sweep, mark)
@@ -160,6 +173,7 @@ def demo(port):
         environment = os.environ | services.environment()
         environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
+        use_post_office(environment, port)
         # Static files straight from where they lie: collecting and compressing takes half a minute.
         # WhiteNoise still warns where the folder is missing that it doesn't need.
         (ROOT / "static").mkdir(exist_ok=True)
@@ -181,6 +195,16 @@ def demo(port):
             manager.loop()
         if manager.returncode not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             raise Stop(f"A process has ended by itself ({output.first_end}), so the demo stops. Its words are above.")
+
+
+def use_post_office(environment, port):
+    """Each channel that the operator hasn't set up goes to the demo's post office."""
+    from config import post_office
+
+    for name, value in post_office.environment(POST, mail_port=port + 2, port=port + 3).items():
+        channel = name.split("_")[0] + "_"
+        if not any(key.startswith(channel) and key in os.environ for key in post_office.VARIABLES):
+            environment[name] = value
 
 
 def _be_deaf():
@@ -221,6 +245,7 @@ def _announce(port):
         lines.append(f"  {name + '@demo.example':25}{name + '@other.example':25}{role}")
     lines += [
         "(demo.example and other.example are two organisations.)",
+        f"Mail, SMS and push end up at http://127.0.0.1:{port}/mailbox/",
         "",
         f"Turnout is ready at http://127.0.0.1:{port}/",
     ]
@@ -249,10 +274,10 @@ def main():
         signal.signal(number, signal.default_int_handler)
     try:
         port = int(os.environ.get("PORT") or 8000)
-        if not 0 < port < 65535:
+        if not 0 < port <= LAST_PORT:
             raise ValueError
     except ValueError:
-        return f"PORT must be a number from 1 to 65534, not {os.environ['PORT']!r}."
+        return f"PORT must be a number from 1 to {LAST_PORT}, not {os.environ['PORT']!r}."
     try:
         demo(port)
     except (Stop, ServicesError) as error:

@@ -11,7 +11,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.negotiation import DefaultContentNegotiation
 
 from attendance import views as attendance_views
-from config import health
+from config import health, mailbox
 from config.api import IsPublic
 from events import views
 from messaging.views import hooks, unsubscribe
@@ -56,6 +56,9 @@ urlpatterns = [
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),
     path("hooks/sms/incoming/", hooks.sms_incoming, name="sms_incoming"),
+    path("mailbox/", mailbox.mailbox, name="mailbox"),
+    path("mailbox/<int:number>/", mailbox.mailbox_item, name="mailbox_item"),
+    path("mailbox/<int:number>/html/", mailbox.mailbox_html, name="mailbox_html"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", ExportToDjangoView, name="metrics"),

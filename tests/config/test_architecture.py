@@ -116,8 +116,10 @@ MORE = {
         "importing",  # upload, preview, confirm
         "integrity",
         "json",  # REST framework loads it while it loads itself
+        "mailbox",  # what the demo's site has sent
         "management",
         "openapi",  # how the document is made
+        "post_office",  # where the demo and the tests send to
         "privacy",  # the registry of personal data
         "second_factor",
         "services",  # the embedded PostgreSQL and Redis

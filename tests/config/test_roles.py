@@ -159,6 +159,12 @@ PLAIN = {
     "door/sw.js": 200,
     "door/<int:event_id>/": 200,
     "door/<int:event_id>/manifest.webmanifest": 200,
+    "unsubscribe/<str:token>/": 404,
+    "hooks/sms/status/<uuid:delivery_id>/": 405,
+    "hooks/sms/incoming/": 405,
+    "mailbox/": 404,  # the demo's only
+    "mailbox/<int:number>/": 404,
+    "mailbox/<int:number>/html/": 404,
     r"^media/(?P<path>.+)$": 404,
 }
 """Addresses outside admin and API: the same for everybody."""
@@ -771,7 +777,8 @@ def test_pages_of_the_site(world, letter):
         assert_shows_only(response, marks if marks is None else marks | own, (letter, page))
     for pattern, status in PLAIN.items():
         page = "/media/photos/none.jpg" if "media" in pattern else f"/{pattern}"
-        page = page.replace("<int:event_id>", str(world.a.event.pk))
+        page = page.replace("<int:event_id>", str(world.a.event.pk)).replace("<int:number>", "1")
+        page = page.replace("<uuid:delivery_id>", str(uuid.uuid4()))
         response = client.get(page)
         assert response.status_code == status, page
         assert_shows_only(response, set(), page)

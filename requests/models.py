@@ -219,7 +219,8 @@ class InvitationLink(models.Model):
             ),
             models.CheckConstraint(condition=sane("expires_at"), name="requests_invitationlink_times_sane"),
             models.CheckConstraint(
-                condition=Q(guest=None) | Q(max_uses=1), name="requests_invitationlink_personal_once"
+                condition=Q(guest=None) | Q(max_uses__isnull=False, max_uses=1),
+                name="requests_invitationlink_personal_once",
             ),
         ]
         triggers = [triggers.guest_of_event()]

@@ -106,8 +106,8 @@ def _refused(hearers, at):
     last = {
         event_id: (int(key.rpartition(":")[2]), told_at)
         for event_id, key, told_at in Message.objects.filter(event__in=events, kind=Kind.DOOR, key__startswith=REFUSED)
-        .order_by("event", "-pk")
-        .distinct("event")
+        .order_by("event_id", "-pk")
+        .distinct("event_id")
         .values_list("event_id", "key", "created_at")
     }
     listening = Q()
@@ -132,7 +132,7 @@ def _refused(hearers, at):
                 default=Value([]),
             ),
         )
-        .order_by("event", "-number", "reason")
+        .order_by("event_id", "-number", "reason")
     )
     found = defaultdict(list)
     for row in rows:

@@ -169,8 +169,8 @@ def tell_of_new(*, at: datetime | None = None) -> int:
         for event_id, key, told_at in Message.objects.filter(
             event__in=[one.event.pk for one in waiting], kind=Kind.REQUESTS, key__startswith=NEW
         )
-        .order_by("event", "-pk")
-        .distinct("event")
+        .order_by("event_id", "-pk")
+        .distinct("event_id")
         .values_list("event_id", "key", "created_at")
     }
     made = []
@@ -244,7 +244,7 @@ def _name(waiting: dict[int, Waiting], at) -> None:
         .annotate(place=Window(RowNumber(), partition_by=F("event"), order_by=["queued_at", "pk"]))
         .filter(place__lte=NAMED)
         .select_related("user_profile")
-        .order_by("event", "place")
+        .order_by("event_id", "place")
     )
     for row in rows:
         waiting[row.event_id].names.append(str(row.user_profile))

@@ -173,10 +173,7 @@ NAVIGATION = [
             ("messaging.Message", "campaign"),
             ("messaging.EventGuest", "contacts"),
             ("messaging.MessageDelivery", "outbox"),
-            ("messaging.UserLinkAudit", "link"),
-            ("messaging.ChannelState", "cell_tower"),
-            ("messaging.OptOut", "notifications_off"),
-            ("waffle.Switch", "toggle_on"),
+            ("messaging.UserLinkAudit", "conversion_path"),
         ],
     ),
     (

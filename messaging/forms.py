@@ -4,29 +4,40 @@ from datetime import timedelta
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.safestring import mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from phonenumbers import SUPPORTED_REGIONS, country_code_for_region
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from attendance.forms import away
 from config.admin import ACT_LIMIT, roles_for
-from events.models import Event
+from config.tables import SIZE_LIMIT
+from events.models import Event, Organization, UserProfile
+from events.models.people import Role
 
 from . import audiences, channels
 from .models import Channel, EventGuest
 from .models.messages import Anchor, validate_offset
+from .operations import guests, imports
 
 # -- Messages ------------------------------------------------------------------------------------
 
@@ -35,14 +46,21 @@ UNITS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": t
 PREVIEW = "_preview"
 """The button that asks for a message that could go out; a draft may lack anything."""
 CHANNEL_HELP = {
-    Channel.IN_APP: _("in the inbox of everybody who has an account"),
+    Channel.IN_APP: _("in the inbox; whoever has no account yet finds it there once they sign up"),
     Channel.PUSH: _("on the phones of people who use the app"),
     Channel.SMS: _("a text message, which costs you by the part"),
     Channel.EMAIL: _("to everybody with an e-mail address"),
 }
 
 
-class Choices:
+class SiteTemplate:
+    """Drawn by a template of the site: Django's form renderer knows those of apps only."""
+
+    def _render(self, template_name, context, renderer=None):
+        return mark_safe(render_to_string(template_name, context))
+
+
+class Choices(SiteTemplate):
     """Radio buttons or boxes that say more: a line under each, and why one can't be chosen."""
 
     template_name = "admin/message_options.html"
@@ -59,9 +77,6 @@ class Choices:
             option["attrs"]["disabled"] = True
             option["attrs"].pop("checked", None)
         return option
-
-    def _render(self, template_name, context, renderer=None):
-        return mark_safe(render_to_string(template_name, context))  # forms don't know the site's own templates
 
 
 class RadioChoices(Choices, UnfoldAdminRadioSelectWidget):
@@ -100,6 +115,62 @@ class PickField(forms.MultipleChoiceField):
         return [f"guest:{one}" for one in details.get("guests", [])] + [
             f"person:{one}" for one in details.get("people", [])
         ]
+
+
+class RelativeParts:
+    """How long before or after which moment of the event: a number, its unit, before or after, the moment."""
+
+    def decompress(self, value):
+        return list(value) if value else [None, "hours", "before", Anchor.STARTS]
+
+
+class RelativeWidget(RelativeParts, SiteTemplate, forms.MultiWidget):
+    template_name = "admin/message_relative.html"
+
+    def __init__(self):
+        def choice(label, choices):
+            return UnfoldAdminSelectWidget(attrs={"aria-label": label}, choices=choices)
+
+        super().__init__(
+            [
+                UnfoldAdminIntegerFieldWidget(attrs={"aria-label": _("How long"), "min": 0}),
+                choice(_("Unit"), [("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))]),
+                choice(_("Before or after"), [("before", _("before")), ("after", _("after"))]),
+                choice(_("Which moment"), Anchor.choices),
+            ]
+        )
+
+
+class HiddenRelativeWidget(RelativeParts, forms.MultiWidget):
+    def __init__(self):
+        super().__init__([forms.HiddenInput] * 4)
+
+
+class RelativeField(forms.MultiValueField):
+    """Gives ``(offset, anchor)``, or None where no number was given."""
+
+    widget, hidden_widget = RelativeWidget, HiddenRelativeWidget
+
+    def __init__(self, **kwargs):
+        number = forms.IntegerField(min_value=0, max_value=600_000)
+        choices = [[(name, name) for name in UNITS], [("before", ""), ("after", "")], Anchor.choices]
+        fields = [number, *(forms.ChoiceField(choices=one) for one in choices)]
+        super().__init__(fields, require_all_fields=False, **kwargs)
+        for one in self.fields:
+            one.required = False
+
+    def compress(self, data_list):
+        if len(data_list) < 4 or data_list[0] is None or not all(data_list[1:]):
+            return None
+        number, unit, side, anchor = data_list
+        return number * UNITS[unit] * (-1 if side == "before" else 1), anchor
+
+    @staticmethod
+    def parts(offset, anchor) -> tuple:
+        """What the widget shows of a message's time."""
+        length = abs(offset)
+        unit = next(name for name in ("days", "hours", "minutes") if not length % UNITS[name] or name == "minutes")
+        return length // UNITS[unit], unit, "before" if offset < timedelta(0) else "after", anchor
 
 
 def pickable(event, term="") -> tuple[models.QuerySet, models.QuerySet]:
@@ -142,38 +213,7 @@ class MessageForm(forms.ModelForm):
         widget=UnfoldAdminRadioSelectWidget,
         show_hidden_initial=True,
     )
-    number = forms.IntegerField(
-        label=_("How long"),
-        required=False,
-        min_value=0,
-        max_value=600_000,
-        widget=UnfoldAdminIntegerFieldWidget,
-        show_hidden_initial=True,
-    )
-    unit = forms.ChoiceField(
-        label=_("Unit"),
-        choices=[("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))],
-        initial="hours",
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        show_hidden_initial=True,
-    )
-    side = forms.ChoiceField(
-        label=_("Before or after"),
-        choices=[("before", _("before")), ("after", _("after"))],
-        initial="before",
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        show_hidden_initial=True,
-    )
-    anchor = forms.ChoiceField(
-        label=_("Which moment"),
-        choices=Anchor.choices,
-        initial=Anchor.STARTS,
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        show_hidden_initial=True,
-    )
+    relative = RelativeField(label=_("How long"), required=False, show_hidden_initial=True)
 
     def __init__(self, *args, person, **kwargs):
         super().__init__(*args, **kwargs)
@@ -181,9 +221,10 @@ class MessageForm(forms.ModelForm):
         self.of_event = message.event if message.event_id else self._chosen_event(person)
         self._offer_events(person)
         self._offer_channels()
-        offered = audiences.all_audiences()
+        offered = dict(sorted(audiences.all_audiences().items(), key=lambda one: one[0] == "picked"))
         self.fields["audience"].choices = [(one.key, one.label) for one in offered.values()]
         self.fields["audience"].widget.explained = {one.key: one.help for one in offered.values()}
+        self.fields["body"].help_text = _("{name} becomes the name of whoever gets it, {event} the event's.")
         if "scheduled_at" in self.fields:
             zone = self.of_event.timezone if self.of_event else None
             self.fields["scheduled_at"].label = _("Send at")
@@ -225,11 +266,8 @@ class MessageForm(forms.ModelForm):
         if message.scheduled_at:
             return {"when": AT}
         if not message.anchor:
-            return {"when": NOW, "anchor": Anchor.STARTS}
-        length = abs(message.anchor_offset)
-        unit = next(name for name in ("days", "hours", "minutes") if not length % UNITS[name] or name == "minutes")
-        side = "before" if message.anchor_offset < timedelta(0) else "after"
-        return {"when": RELATIVE, "number": length // UNITS[unit], "unit": unit, "side": side}
+            return {"when": NOW}
+        return {"when": RELATIVE, "relative": RelativeField.parts(message.anchor_offset, message.anchor)}
 
     def _name_picked(self):
         """Those who are chosen already stand in the field by name."""
@@ -249,7 +287,7 @@ class MessageForm(forms.ModelForm):
         changed = {*super().changed_data}
         if changed & {"audience", "picked"}:
             changed |= {"audience", "audience_details"}
-        if changed & {"when", "number", "unit", "side", "anchor", "scheduled_at"}:
+        if changed & {"when", "relative", "scheduled_at"}:
             changed |= {"scheduled_at", "anchor", "anchor_offset"}
         return [*changed]
 
@@ -310,36 +348,193 @@ class MessageForm(forms.ModelForm):
         self.instance.audience_details = details
 
     def _clean_time(self, cleaned):
-        when, self.instance.anchor_offset = cleaned.get("when"), None
-        if when != RELATIVE:
-            cleaned["anchor"] = ""
-        if when != AT:
-            cleaned["scheduled_at"] = None
-            self.errors.pop("scheduled_at", None)
-        elif not cleaned.get("scheduled_at"):
-            if "scheduled_at" not in self.errors:
+        """One of the three; what stands in the others' fields, hidden by then, doesn't count."""
+        when, message = cleaned.get("when"), self.instance
+        message.anchor, message.anchor_offset = "", None
+        for name, chosen in (("scheduled_at", AT), ("relative", RELATIVE)):
+            if when != chosen:
+                cleaned[name] = None
+                self.errors.pop(name, None)
+        if when == AT and "scheduled_at" not in self.errors:
+            if not cleaned.get("scheduled_at"):
                 self.add_error("scheduled_at", forms.ValidationError(_("Give a day and a time."), code="no_time"))
-        elif self.asks_all and cleaned["scheduled_at"] <= timezone.now():
-            self._past("scheduled_at")
-        if when == RELATIVE:
-            self._clean_offset(cleaned)
+            elif self.asks_all and cleaned["scheduled_at"] <= timezone.now():
+                self._past("scheduled_at")
+        if when == RELATIVE and "relative" not in self.errors:
+            self._clean_relative(cleaned)
 
-    def _clean_offset(self, cleaned):
-        if "number" in self.errors:
+    def _clean_relative(self, cleaned):
+        if cleaned.get("relative") is None:
+            self.add_error("relative", forms.ValidationError(_("Say how long before or after."), code="no_time"))
             return
-        if cleaned.get("number") is None or not all(cleaned.get(name) for name in ("unit", "side", "anchor")):
-            self.add_error("number", forms.ValidationError(_("Say how long before or after."), code="no_time"))
-            return
-        offset = cleaned["number"] * UNITS[cleaned["unit"]] * (-1 if cleaned["side"] == "before" else 1)
+        offset, anchor = cleaned["relative"]
         try:
             validate_offset(offset)
         except forms.ValidationError as error:
-            self.add_error("number", error)
+            self.add_error("relative", error)
             return
-        self.instance.anchor_offset = offset
+        self.instance.anchor, self.instance.anchor_offset = anchor, offset
         event = cleaned.get("event") or self.of_event
-        if self.asks_all and event and getattr(event, cleaned["anchor"]) + offset <= timezone.now():
-            self._past("number")
+        if self.asks_all and event and getattr(event, anchor) + offset <= timezone.now():
+            self._past("relative")
 
     def _past(self, field):
         self.add_error(field, forms.ValidationError(_("That time is past."), code="past"))
+
+
+# -- Guests --------------------------------------------------------------------------------------
+
+
+class EventGuestForm(forms.ModelForm):
+    """A line of the guest list. The phone is read however it is written, by the organisation's country."""
+
+    phone = forms.CharField(
+        label=_("Phone"),
+        required=False,
+        max_length=60,
+        widget=UnfoldAdminTextInputWidget,
+        show_hidden_initial=True,
+        help_text=_("However it is written; without a country code it is one of the organisation's country."),
+    )
+
+    class Meta:
+        model = EventGuest
+        fields = ["event", "guest_name", "phone", "email"]
+
+    def clean_guest_name(self):
+        name = " ".join(self.cleaned_data["guest_name"].split())
+        if not name:
+            raise forms.ValidationError(_("A guest needs a name."), code="required")
+        return name
+
+    def clean_email(self):
+        return (self.cleaned_data["email"] or "").strip().lower() or None
+
+    def clean(self):
+        cleaned = super().clean()
+        event = cleaned.get("event") or (self.instance.event if self.instance.event_id else None)
+        if cleaned.get("phone") and event:
+            try:
+                cleaned["phone"] = guests.stored_phone(cleaned["phone"], guests.region_of(event))
+            except guests.LocalNumber:
+                self.add_error("phone", forms.ValidationError(_("The area code is missing."), code="local"))
+            except forms.ValidationError as error:
+                self.add_error("phone", error)
+        else:
+            cleaned["phone"] = None
+        return cleaned
+
+
+class LinkGuestForm(forms.Form):
+    """Who a guest is: one of those who fit, or somebody whom the organisation knows."""
+
+    fits = forms.ModelChoiceField(
+        UserProfile.objects.none(), label=_("Who fits"), required=False, widget=UnfoldAdminRadioSelectWidget
+    )
+    person = forms.ModelChoiceField(
+        UserProfile.objects.none(),
+        label=_("Somebody else"),
+        required=False,
+        help_text=_("Type a name or an e-mail address: people who asked to join or attend an event of yours."),
+    )
+
+    def __init__(self, *args, row, person, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._offer_fitting(row, person)
+        field = self.fields["person"]
+        column = EventGuest._meta.get_field("user")
+        field.widget = AutocompleteSelect(
+            column, admin.site, attrs={"class": "unfold-admin-autocomplete admin-autocomplete"}
+        )
+        field.widget.choices = field.choices
+        field.queryset = guests.known(row.event, person)
+
+    def _offer_fitting(self, guest, viewer):
+        fitting = guests.fitting(guest).exclude(pk=guest.user_id) if guest.is_parked else UserProfile.objects.none()
+        fitting = fitting.annotate(seen=Exists(UserProfile.objects.of_staff(viewer).filter(pk=OuterRef("pk"))))
+        labels = {}
+        for one in fitting:
+            words = guests.masked(guest, one)
+            labels[one.pk] = f"{one} · {words}" if one.seen else capfirst(words)
+        unseen = [one.pk for one in fitting if not one.seen]
+        if len(unseen) > 1:  # told apart by their number alone
+            labels |= {pk: f"{labels[pk]} ({number})" for number, pk in enumerate(unseen, start=1)}
+        if not labels:
+            del self.fields["fits"]
+            self.fields["person"].label = _("Person")
+            return
+        self.fields["fits"].queryset = fitting
+        self.fields["fits"].empty_label = None
+        self.fields["fits"].label_from_instance = lambda one: labels[one.pk]
+
+    def clean(self):
+        cleaned = super().clean()
+        fits, person = cleaned.pop("fits", None), cleaned.get("person")
+        if fits and person and fits != person:
+            raise forms.ValidationError(_("Choose one person, not two."), code="two")
+        if not self.errors and not (fits or person):
+            raise forms.ValidationError(_("Choose a person."), code="nobody")
+        cleaned["person"] = fits or person
+        return cleaned
+
+
+class ImportGuestsForm(forms.Form):
+    """A guest list of another tool. ``person`` is offered the events where they manage guests; ``kept`` is
+    a file that was uploaded before, which needn't be chosen again."""
+
+    file = forms.FileField(
+        label=_("File"),
+        widget=UnfoldAdminFileFieldWidget,
+        max_length=200,
+        help_text=_("CSV or XLSX, at most 5 MB, with headings: names, e-mail addresses or phone numbers."),
+    )
+    event = forms.ModelChoiceField(Event.objects.none(), label=_("Event"), widget=UnfoldAdminSelectWidget)
+    region = forms.ChoiceField(
+        label=_("Country of phone numbers"),
+        required=False,
+        widget=UnfoldAdminSelect2Widget,
+        help_text=_("Of numbers without a country code."),
+    )
+    fill_only = forms.BooleanField(
+        label=_("Only fill in what is empty: where the file says otherwise, keep what is on the list"),
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
+    bring_back = forms.BooleanField(
+        label=_("Bring back guests who were removed from the list"), required=False, widget=UnfoldBooleanWidget
+    )
+    cancelled_too = forms.BooleanField(
+        label=_("Also take those who cancelled or declined"), required=False, widget=UnfoldBooleanWidget
+    )
+
+    def __init__(self, *args, person, kept=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        events = Event.objects.of_staff(person, roles_for("messaging.add_eventguest")).select_related("organization")
+        self.fields["event"].queryset = events.order_by(away(timezone.now()), "-starts_at", "-pk")
+        of_site = settings.PHONE_REGION
+        own = {one.phone_region or of_site for one in Organization.objects.of_staff(person, Role.MANAGE)[:100]}
+        default = _("The organisation's ({})").format(", ".join(sorted(own)[:3]) if len(own) < 4 else "…")
+        self.fields["region"].choices = [
+            ("", default),
+            *((code, f"{code} (+{country_code_for_region(code)})") for code in sorted(SUPPORTED_REGIONS)),
+        ]
+        if kept:
+            field = self.fields["file"]
+            field.required = False  # the browser must not ask for it again
+            field.help_text = _("“{name}” is here already; another file takes its place.").format(name=kept.name)
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file.size > SIZE_LIMIT:
+            raise forms.ValidationError(_("This file has more than 5 MB."), code="too_large")
+        return file
+
+    @property
+    def choices(self) -> imports.Choices:
+        chosen = self.cleaned_data
+        return imports.Choices(
+            region=chosen["region"] or None,
+            fill_only=chosen["fill_only"],
+            bring_back=chosen["bring_back"],
+            cancelled_too=chosen["cancelled_too"],
+        )

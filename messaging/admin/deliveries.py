@@ -14,7 +14,7 @@ from events.models import UserProfile
 
 from ..models import DeliveryStatus, MessageDelivery
 from ..operations import announcements
-from .messages import moment, zone_of
+from .words import moment, zone_of
 
 COLOURS = {
     DeliveryStatus.QUEUED.value: "default",
@@ -33,7 +33,7 @@ CASES = {
     "phone_off": _("linking by phone is switched off"),
     "guests": _("several guests share this number"),
     "guest_phone": _("another guest with this number is linked"),
-    "fallback_off": _("no linked guest has this number; accounts aren't searched"),
+    "fallback_off": _("no linked guest has this number"),
     "accounts": _("several accounts have this number"),
     "account": _("one account has verified this number"),
     "no_account": _("nobody has verified this number"),
@@ -121,6 +121,20 @@ def address_of(row) -> str:
     return row.email or row.phone_number or ""
 
 
+def unknown_among(rows) -> str | None:
+    """Who might get it twice."""
+    unknown = sum(row.status == DeliveryStatus.UNKNOWN for row in rows)
+    if not unknown:
+        return None
+    return str(
+        ngettext_lazy(
+            "Of %d of them nobody knows whether it arrived: that person may get it twice.",
+            "Of %d of them nobody knows whether it arrived: those people may get it twice.",
+        )
+        % unknown
+    )
+
+
 def settle(name, label, arrived, done, icon) -> Act:
     return Act(
         name=name,
@@ -141,7 +155,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
 
     resource_classes = [DeliveryResource]
     paginator = InfinitePaginator
-    list_display = ["who", "of_message", "channel", "state", "reason", "attempts", "whose", "changed"]
+    list_display = ["who", "of_message", "channel", "state", "reason", "whose", "changed"]
     list_filter = [("event", ScopedFilter), ("message", ScopedFilter), "status", "channel", "link_outcome"]
     list_select_related = ["event", "message", "guest", "user"]
     search_fields = ["guest__guest_name", "email", "phone_number"]
@@ -149,7 +163,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fieldsets = [
-        (None, {"fields": [("who", "address"), ("of_message", "event"), ("channel", "status"), "reason"]}),
+        (None, {"fields": [("name", "address"), ("of_message", "event"), ("channel", "status"), "reason"]}),
         (_("Whose it is"), {"fields": ["whose", ("link_outcome", "link_method"), "link_changed"]}),
         (
             _("On its way"),
@@ -157,7 +171,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
         ),
     ]
     readonly_fields = [
-        "who",
+        "name",
         "address",
         "of_message",
         "reason",
@@ -187,9 +201,11 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
             done=ngettext_lazy("delivery waits to be sent again", "deliveries wait to be sent again", "count"),
             already=_("were waiting already"),
             available=lambda row: row.status in DeliveryStatus.WRONG and not row.withdrawn_at,
-            confirm=lambda rows: _unknown_among(rows),
+            confirm=unknown_among,
             form=forms.Form,
-            help=_("To the address that they have by now. Where nobody knows whether it arrived, they may get it twice."),
+            help=_(
+                "To the address that they have by now. Where nobody knows whether it arrived, they may get it twice."
+            ),
             icon="replay",
             tone="primary",
         ),
@@ -216,6 +232,10 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     @display(description=_("to"), header=True)
     def who(self, row):
         return [name_of(row), address_of(row)]
+
+    @display(description=_("to"))
+    def name(self, row):
+        return name_of(row) or "–"
 
     @display(description=_("address"))
     def address(self, row):
@@ -244,17 +264,3 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
         if row.status != DeliveryStatus.QUEUED:
             return "–"
         return moment("next_attempt_at", "")(self, row)
-
-
-def _unknown_among(rows) -> str | None:
-    """Who might get it twice."""
-    unknown = sum(row.status == DeliveryStatus.UNKNOWN for row in rows)
-    if not unknown:
-        return None
-    return str(
-        ngettext_lazy(
-            "Of %d of them nobody knows whether it arrived: that person may get it twice.",
-            "Of %d of them nobody knows whether it arrived: those people may get it twice.",
-        )
-        % unknown
-    )

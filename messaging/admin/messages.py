@@ -1,7 +1,6 @@
 """An organiser's message: written, looked at, sent or scheduled, and watched until the last has it."""
 
 from functools import partial
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
@@ -13,7 +12,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
@@ -24,98 +23,15 @@ from config.errors import DomainError, lock
 from events.admin import local
 from events.models import Event
 
-from .. import audiences, channels
-from ..channels import Parcel
-from ..channels.sms import text as sms_text
+from .. import channels
 from ..forms import PREVIEW, MessageForm, pickable, picked_label
 from ..models import Channel, DeliveryStatus, EventGuest, Kind, Message, MessageDelivery
-from ..models.messages import filled
-from ..operations import announcements, planning
+from ..operations import announcements
+from .preview import preview_of
+from .watching import watched
+from .words import COLOURS, audience_of, named, state_of, two_lines, zone_of
 
 Status = Message.Status
-COLOURS = {
-    Status.DRAFT.value: "default",
-    Status.SCHEDULED.value: "info",
-    Status.SENDING.value: "primary",
-    "stopped": "warning",
-    Status.SENT.value: "success",
-    Status.FAILED.value: "danger",
-}
-LINK_OF_LIST = "admin:messaging_messagedelivery_changelist"
-
-
-def zone_of(row):
-    """The zone of a row's event; the site's where it belongs to none."""
-    return row.event.zone if row and row.event else timezone.get_default_timezone()
-
-
-def moment(column, label):
-    """How a moment of the row's event is shown: by its clock, in a list's narrow column on two lines."""
-
-    @display(description=label, ordering=column)
-    def shown(_admin, row):
-        return two_lines(getattr(row, column), zone_of(row))
-
-    return shown
-
-
-def two_lines(at, zone):
-    day, comma, time = local(at, zone).partition(", ")
-    return format_html('<span class="turnout-moment"><span>{}</span> <span>{}</span></span>', day + comma, time)
-
-
-def named(names) -> str:
-    """Channels in words, in their usual order."""
-    return ", ".join(str(one.label) for one in Channel if one.value in names)
-
-
-def masked(address: str) -> str:
-    """Enough of an address to know it again, for whoever looks over a shoulder."""
-    if "@" in address:
-        name, _at, host = address.partition("@")
-        return f"{name[:1]}…@{host}"
-    return f"{address[:3]}…{address[-2:]}"
-
-
-def audience_of(message) -> str:
-    """To whom, in words."""
-    audience = audiences.all_audiences().get(message.audience)
-    if audience is None:
-        return ""
-    if audience.key != "picked":
-        return str(audience.label)
-    return _("{}: {}").format(audience.label, sum(len(ids) for ids in message.audience_details.values()))
-
-
-def state_of(message, done: int | None = None, total: int | None = None) -> tuple[str, str]:
-    """A key for the colour, and the state as a short sentence. ``done`` of ``total`` deliveries are decided."""
-    if message.status == Status.SCHEDULED:
-        return message.status, _("Scheduled for {}").format(local(message.due_moment, zone_of(message)))
-    if message.status != Status.SENDING:
-        return message.status, message.get_status_display()
-    if message.stopped_at:
-        words = _("Stopped at {done} of {total}") if total else _("Stopped before it began")
-        return "stopped", words.format(done=f"{done:,}", total=f"{total:,}") if total else words
-    if not total:
-        return message.status, _("Sending begins")
-    return message.status, _("Sending {done} of {total}").format(done=f"{done:,}", total=f"{total:,}")
-
-
-GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-GSM_TWICE = frozenset("^{}\\[~]|€\f")
-"""The alphabet that most phones and networks have in common, and what takes two places in it."""
-
-
-def sms_parts(text: str) -> int:
-    """So many text messages it takes, and is paid for."""
-    if all(letter in GSM or letter in GSM_TWICE for letter in text):
-        size, one, each = len(text) + sum(letter in GSM_TWICE for letter in text), 160, 153
-    else:
-        size, one, each = len(text.encode("utf-16-be")) // 2, 70, 67
-    return 1 if size <= one else -(-size // each)
 
 
 def act(name, label, operation, done, available, **more) -> Act:
@@ -157,7 +73,7 @@ class MessageAdmin(HistoryAdmin):
         (None, {"fields": ["event", "subject", "body"]}),
         (gettext_lazy("How"), {"fields": ["channels"]}),
         (gettext_lazy("Who"), {"fields": ["audience", "picked"]}),
-        (gettext_lazy("When"), {"fields": ["when", "scheduled_at", ("number", "unit", "side", "anchor")]}),
+        (gettext_lazy("When"), {"fields": ["when", "scheduled_at", "relative"]}),
     ]
     acts = (
         act(
@@ -256,8 +172,7 @@ class MessageAdmin(HistoryAdmin):
     @display(description=gettext_lazy("message"), header=True)
     def what(self, message):
         kind = "" if message.kind == Kind.ANNOUNCEMENT else message.get_kind_display()
-        text = " ".join(message.body.split())
-        return [str(message), kind or (text if len(text) <= 70 else f"{text[:69]}…")]
+        return [str(message), kind or Truncator(" ".join(message.body.split())).chars(70)]
 
     @display(description=gettext_lazy("state"), label=COLOURS, ordering="status")
     def state(self, message):
@@ -400,34 +315,15 @@ class MessageAdmin(HistoryAdmin):
         if not message.is_open or message.kind != Kind.ANNOUNCEMENT:
             return HttpResponseRedirect(self._page(message))
         with timezone.override(zone_of(message)):
-            return TemplateResponse(request, "admin/message_preview.html", self._preview(request, message, may_send))
-
-    def _preview(self, request, message, may_send) -> dict:
-        missing = announcements.missing(message)
-        ready = bool(message.channels) and message.audience in audiences.all_audiences()
-        found = planning.summary(message) if ready and message.event_id else None
-        first = found.sample[0].name if found and found.sample else request.user.get_full_name()
-        due = message.due_moment
-        return self.admin_site.each_context(request) | {
-            "title": _("Preview: {}").format(message),
-            "opts": self.opts,
-            "message": message,
-            "state": state_of(message),
-            "may_send": may_send,
-            "may_change": self.has_change_permission(request, message),
-            "change": self._page(message),
-            "missing": missing,
-            "summary": found,
-            "audience": audience_of(message),
-            "channels": found and [_channel(found, one) for one in message.channels],
-            "sample": found and [_sampled(one) for one in found.sample],
-            "more": found and max(0, found.recipients - len(found.sample)),
-            "looks": looks(message, first or _("Jane Doe")),
-            "due": due and local(due, zone_of(message)),
-            "past": due is not None and due <= timezone.now(),
-            "scheduled": message.status == Status.SCHEDULED,
-            "acts": self._acts_of(request, message),
-        }
+            context = self.admin_site.each_context(request) | preview_of(message, request.user)
+            context |= {
+                "title": _("Preview: {}").format(message),
+                "opts": self.opts,
+                "may_send": may_send,
+                "may_change": self.has_change_permission(request, message),
+                "change": self._page(message),
+            }
+            return TemplateResponse(request, "admin/message_preview.html", context)
 
     def _go(self, request, message):
         """A button of the preview was pressed."""
@@ -451,31 +347,18 @@ class MessageAdmin(HistoryAdmin):
 
     # -- watching ------------------------------------------------------------------------------------
 
-    def _acts_of(self, request, message, progress=None):
-        """The buttons of a message's page."""
-        return [
+    def _watched(self, request, message) -> dict:
+        """With the buttons of the page: what failed can be sent again where something did."""
+        found = watched(message)
+        acts = [
             {"act": one, "url": reverse(f"admin:{self._route('act')}", args=(message.pk, one.name))}
             for one in self.all_acts
             if one.available(message)
             and request.user.has_perm(one.permission, message)
-            and (one.name != "retry_failed" or (progress and _again(progress)))
+            and (one.name != "retry_failed" or found["failed"])
         ]
-
-    def _watched(self, request, message) -> dict:
-        progress = announcements.progress(message)
-        return {
-            "message": message,
-            "state": state_of(message, progress.done, progress.total),
-            "colour": COLOURS[state_of(message)[0]],
-            "progress": progress,
-            "percent": round(100 * progress.done / progress.total) if progress.total else 0,
-            "rows": [_progress_row(message, channel, by) for channel, by in progress.counts.items()],
-            "reasons": [_reason(message, *one) for one in progress.reasons],
-            "unknown": sum(by.get(DeliveryStatus.UNKNOWN, 0) for by in progress.counts.values()),
-            "unknown_list": deliveries_of(message, status=DeliveryStatus.UNKNOWN),
-            "paused": [(Channel(name).label, error) for name, error in progress.paused.items()],
-            "acts": self._acts_of(request, message, progress),
-            "live": message.status in (Status.SENDING, Status.SCHEDULED),
+        return found | {
+            "acts": acts,
             "may_send": request.user.has_perm("messaging.send_messagedelivery", message),
         }
 
@@ -528,107 +411,6 @@ def _locked_draft(message):
     now = lock(Message.objects, pk=message.pk)
     if not _is_draft(now):
         raise announcements.NotADraft(status=now.get_status_display().lower())
-
-
-def _channel(summary, name) -> dict:
-    return {
-        "label": Channel(name).label,
-        "count": summary.by_channel.get(name, 0),
-        "off": summary.off.get(name),
-        "left_out": [one for one in summary.left_out if one.channel == name and one.reason != "channel_off"],
-    }
-
-
-def _sampled(recipient) -> dict:
-    return {
-        "name": recipient.name or _("(no name)"),
-        "channels": named(recipient.channels),
-        "addresses": ", ".join(masked(one) for one in recipient.addresses),
-    }
-
-
-def looks(message, name) -> dict:
-    """How the message will look to somebody of this name."""
-    words = {"name": name, "event": message.event.title if message.event else ""}
-    subject, body = filled(message.subject, **words), filled(message.body, **words)
-    parcel = Parcel(
-        delivery_id=message.pk,
-        message_id=message.pk,
-        channel=Channel.SMS,
-        to=(),
-        name=name,
-        subject=subject,
-        body=body,
-        kind=message.kind,
-        event_id=message.event_id,
-        event_title=words["event"],
-        organization="",
-    )
-    text = sms_text(parcel)
-    return {
-        "name": name,
-        "subject": subject,
-        "body": body,
-        "plain": any(one != Channel.SMS for one in message.channels),
-        "email": Channel.EMAIL in message.channels,
-        "sms": text if Channel.SMS in message.channels else None,
-        "characters": len(text),
-        "parts": sms_parts(text),
-    }
-
-
-def deliveries_of(message, **filters) -> str:
-    """The address of a message's deliveries."""
-    query = {"message__id__exact": message.pk} | {f"{name}__exact": value for name, value in filters.items()}
-    return f"{reverse(LINK_OF_LIST)}?{urlencode(query)}"
-
-
-SHOWN = [
-    (DeliveryStatus.QUEUED, DeliveryStatus.SENDING),
-    (DeliveryStatus.SENT,),
-    (DeliveryStatus.DELIVERED,),
-    (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED),
-    (DeliveryStatus.UNKNOWN,),
-]
-"""The columns of the table: waiting, sent, delivered, failed, unknown."""
-
-
-def _progress_row(message, channel, by) -> dict:
-    total = sum(by.values())
-    numbers = [sum(by.get(status, 0) for status in column) for column in SHOWN]
-    return {
-        "channel": channel,
-        "label": Channel(channel).label,
-        "total": total,
-        "cells": [
-            {
-                "key": column[0].value,
-                "label": column[0].label,
-                "number": number,
-                "width": f"{100 * number / total:.2f}" if total else "0",
-                "url": deliveries_of(message, channel=channel, status=column[0])
-                if len(column) == 1
-                else deliveries_of(message, channel=channel),
-            }
-            for column, number in zip(SHOWN, numbers, strict=True)
-        ],
-    }
-
-
-def _reason(message, channel, status, error, number) -> dict:
-    return {
-        "channel": Channel(channel).label,
-        "status": DeliveryStatus(status).label,
-        "error": error or _("No reason was given."),
-        "number": number,
-        "url": deliveries_of(message, channel=channel, status=status),
-    }
-
-
-def _again(progress) -> int:
-    """So many deliveries can be sent again all together."""
-    wrong = (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED)
-    return sum(by.get(one, 0) for by in progress.counts.values() for one in wrong)
 
 
 # -- From other pages --------------------------------------------------------------------------------
@@ -691,7 +473,8 @@ def messages_of_event(request, event):
         out = Message.objects.filter(event=event, kind=Kind.ANNOUNCEMENT, status__in=Status.OUT)
         last = out.order_by("-started_at", "-pk").first()
         if last is not None:
-            shown.append((_("Last message"), str(last), reverse("admin:messaging_message_change", args=(last.pk,))))
+            title = Truncator(str(last)).chars(30)
+            shown.append((_("Last message"), title, reverse("admin:messaging_message_change", args=(last.pk,))))
         elif request.user.has_perm("messaging.add_message", event):
             write = f"{reverse('admin:messaging_message_add')}?event={event.pk}"
             shown.append((_("Messages"), _("Write the first"), write))

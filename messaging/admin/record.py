@@ -20,7 +20,7 @@ from .. import channels
 from ..models import FALLBACK_TO_USERS, LINK_BY_PHONE, Channel, ChannelState, LinkOutcome, OptOut, UserLinkAudit
 from ..models.audit import SWITCHES
 from .deliveries import account, because, seen_by
-from .messages import moment, zone_of
+from .words import moment, zone_of
 
 COLOURS = {
     LinkOutcome.LINKED.value: "success",
@@ -46,10 +46,10 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fieldsets = [
-        (None, {"fields": [("what", "event"), ("outcome", "method"), "why", "whose"]}),
+        (None, {"fields": [("name", "event"), ("outcome", "method"), "why", "whose"]}),
         (gettext_lazy("Record"), {"fields": [("at", "by"), ("db_user", "record_id")]}),
     ]
-    readonly_fields = ["what", "why", "whose", "by", "at"]
+    readonly_fields = ["name", "why", "whose", "by", "at"]
     at = moment("created_at", gettext_lazy("recorded"))
 
     def get_queryset(self, request):
@@ -62,6 +62,10 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
     @display(description=gettext_lazy("guest"), header=True)
     def what(self, row):
         return [row.guest.guest_name if row.guest else "–", str(TABLES.get(row.table_name, row.table_name))]
+
+    @display(description=gettext_lazy("guest"))
+    def name(self, row):
+        return row.guest.guest_name if row.guest else "–"
 
     @display(description=gettext_lazy("outcome"), label=COLOURS)
     def state(self, row):
@@ -126,9 +130,10 @@ class SwitchAdmin(ForOperators):
     def has_delete_permission(self, request, obj=None):
         return False
 
-    @display(description=gettext_lazy("state"), label={"on": "success", "off": "warning"})
+    @display(description=gettext_lazy("state"), label={"usual": "success", "unusual": "warning"})
     def is_on(self, switch):
-        return ("on", _("On")) if switch.active else ("off", _("Off"))
+        usual = switch.active == SWITCHES[switch.name][0]
+        return "usual" if usual else "unusual", _("On") if switch.active else _("Off")
 
     @display(description=gettext_lazy("usually"))
     def usually(self, switch):

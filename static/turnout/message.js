@@ -13,7 +13,7 @@ const chosen = (name) => form.querySelector(`input[name=${name}]:checked`)?.valu
 const ASKED = {
   picked: () => chosen("audience") === "picked",
   scheduled_at: () => chosen("when") === "at",
-  number: () => chosen("when") === "relative",
+  relative: () => chosen("when") === "relative",
 };
 
 function rowOf(name) {

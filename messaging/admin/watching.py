@@ -1,0 +1,85 @@
+"""How far a message is: bars by channel, reasons of failures, and where to look at each."""
+
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from ..models import Channel, DeliveryStatus, Message
+from ..operations import announcements
+from .words import COLOURS, state_of
+
+Status = Message.Status
+
+
+def watched(message) -> dict:
+    """What changes on the page while one watches."""
+    progress = announcements.progress(message)
+    state = state_of(message, progress.done, progress.total)
+    return {
+        "message": message,
+        "state": state,
+        "colour": COLOURS[state[0]],
+        "progress": progress,
+        "percent": round(100 * progress.done / progress.total) if progress.total else 0,
+        "rows": [_row(message, channel, by) for channel, by in progress.counts.items()],
+        "reasons": [_reason(message, *one) for one in progress.reasons],
+        "failed": sum(by.get(one, 0) for by in progress.counts.values() for one in AGAIN),
+        "unknown": sum(by.get(DeliveryStatus.UNKNOWN, 0) for by in progress.counts.values()),
+        "unknown_list": deliveries_of(message, status=DeliveryStatus.UNKNOWN),
+        "paused": [(Channel(name).label, error) for name, error in progress.paused.items()],
+        "live": message.status in (Status.SENDING, Status.SCHEDULED),
+    }
+
+
+AGAIN = (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED)
+"""What can be sent again all together."""
+
+
+def deliveries_of(message, **filters) -> str:
+    """The address of a message's deliveries; a filter's value may be several."""
+    query = {"message__id__exact": message.pk}
+    for name, value in filters.items():
+        many = isinstance(value, tuple)
+        query[f"{name}__in" if many else f"{name}__exact"] = ",".join(value) if many else value
+    return f"{reverse('admin:messaging_messagedelivery_changelist')}?{urlencode(query)}"
+
+
+SHOWN = [
+    (DeliveryStatus.QUEUED, DeliveryStatus.SENDING),
+    (DeliveryStatus.SENT,),
+    (DeliveryStatus.DELIVERED,),
+    (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED),
+    (DeliveryStatus.UNKNOWN,),
+]
+"""The columns of the table: waiting, sent, delivered, failed, unknown."""
+
+
+def _row(message, channel, by) -> dict:
+    total = sum(by.values())
+    numbers = [sum(by.get(status, 0) for status in column) for column in SHOWN]
+    return {
+        "channel": channel,
+        "label": Channel(channel).label,
+        "total": total,
+        "cells": [
+            {
+                "key": column[0].value,
+                "label": column[0].label,
+                "number": number,
+                "width": f"{100 * number / total:.2f}" if total else "0",
+                "url": deliveries_of(message, channel=channel, status=column),
+            }
+            for column, number in zip(SHOWN, numbers, strict=True)
+        ],
+    }
+
+
+def _reason(message, channel, status, error, number) -> dict:
+    return {
+        "channel": Channel(channel).label,
+        "status": DeliveryStatus(status).label,
+        "error": error or _("No reason was given."),
+        "number": number,
+        "url": deliveries_of(message, channel=channel, status=status),
+    }

@@ -1,4 +1,4 @@
-"""What happens at the door, for organisers who want to hear of it (docs/messaging.md).
+"""What happens at the door, for organisers who want to hear of it.
 
 The door knows nothing of messages: a sweep looks, each minute, for what it has recorded. Where
 nobody wants to hear, that is one query.

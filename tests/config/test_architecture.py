@@ -102,7 +102,7 @@ MORE = {
         "sign_in",  # settings name its classes, so it can't be part of api
     },
     "attendance": set(),
-    "requests": set(),
+    "requests": {"audiences"},  # whom a message may go to, registered with messaging
     "config": {
         "admin",
         "api",

@@ -139,6 +139,7 @@ SITE = {
     "password_change": {200: OWN + OTHERS + BOTH},
     "password_change_done": {200: OWN + OTHERS + BOTH},
     "second_factor": {200: OWN + OTHERS + BOTH},
+    "notices": {200: "orOR" + BOTH, 404: "sdvDV"},
     "jsi18n": {200: OWN + OTHERS + BOTH},
     "search": {200: OWN + OTHERS + BOTH},
     "autocomplete": {403: OWN + OTHERS + BOTH},

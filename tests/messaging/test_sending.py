@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from attendance.models import Attendee
-from config.demo.post_office import Fault
+from config.post_office import Fault
 from config.errors import SYSTEM, Outcome
 from messaging import channels
 from messaging.models import Channel, ChannelState, EventGuest, Message, MessageDelivery, OptOut, PushDevice

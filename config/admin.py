@@ -494,7 +494,10 @@ class DomainAdmin(Scoped, ModelAdmin):
     def lookup_allowed(self, lookup, value, request):
         """Only what the filters offer: any other field in the address, and any path that leads on
         from a filter's field, would answer questions about what it compares."""
-        offered = [one if isinstance(one, str) else one[0] for one in self.get_list_filter(request)]
+        filters = self.get_list_filter(request)
+        if lookup in {one.parameter_name for one in filters if isinstance(one, type)}:  # a word, not a field
+            return True
+        offered = [one if isinstance(one, str) else one[0] for one in filters if not isinstance(one, type)]
         asked = {f"{name}{comparison}" for name in [*offered, "pk", "id"] for comparison in COMPARISONS}
         return lookup in asked
 

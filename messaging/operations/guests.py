@@ -20,6 +20,9 @@ from events.models.people import Role, to_e164
 from ..models import EventGuest, LinkMethod, LinkOutcome, MessageDelivery
 from . import links
 
+STAFF = Role.MANAGE
+"""Who says who a guest is (rules.py)."""
+
 
 class GuestRemoved(DomainError):
     code = "guest_removed"
@@ -185,7 +188,7 @@ def known(event, actor) -> QuerySet[UserProfile]:
     if actor.is_superuser:
         return people
     in_organization = {"event__organization_id": event.organization_id, "user_profile": OuterRef("pk")}
-    return people.of_staff(actor, Role.MANAGE).filter(
+    return people.of_staff(actor, STAFF).filter(
         Exists(Attendee.objects.filter(**in_organization))
         | Exists(UserProfile._meta.apps.get_model("requests", "JoinRequest").objects.filter(**in_organization))
     )

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from phonenumbers import is_valid_number, parse
@@ -398,20 +397,22 @@ def _write(event, plan: Plan, actor, *, history=True) -> tuple[int, int]:
         )  # fmt: skip
     else:
         EventGuest.objects.bulk_create(rows, batch_size=BATCH)
-    if plan.changed:
-        values = [[one.id for one in plan.changed], *([getattr(one, name) for one in plan.changed] for name in FIELDS)]
+    for some in _batches(plan.changed):
+        values = [[one.id for one in some], *([getattr(one, name) for one in some] for name in FIELDS)]
         with connection.cursor() as cursor:
             cursor.execute(UPDATE, values)
         if history:
-            changed = list(EventGuest.objects.filter(pk__in=values[0]).order_by("pk"))
             EventGuest.history.bulk_history_create(
-                changed,
-                batch_size=BATCH,
+                list(EventGuest.objects.filter(pk__in=values[0]).order_by("pk")),
                 update=True,
                 default_user=actor,
                 default_change_reason=reason,
-                default_date=timezone.now(),
             )
     to_find = [row.pk for row in rows]
     to_find += [one.id for one in plan.changed if not one.was or one.was.keys() & {"phone", "email"}]
-    return links.match(guest_ids=to_find)
+    found = [links.match(guest_ids=some) for some in _batches(to_find)]
+    return sum(linked for linked, _parked in found), sum(parked for _linked, parked in found)
+
+
+def _batches(rows):
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))

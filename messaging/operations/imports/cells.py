@@ -37,11 +37,16 @@ NOTHING = frozenset(
 )
 """Cells that say that there is nothing; signs alone fold to nothing as well."""
 
+LONGEST_NOTHING = 20
+"""Characters: a longer cell needn't be compared."""
+
 INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
 
 def plain(text: str) -> str:
     """Without what can't be seen, and with single spaces; an apostrophe in front kept the cell text."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     text = INVISIBLE.sub("", unicodedata.normalize("NFC", text))
     text = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
     return " ".join(text.split())
@@ -50,7 +55,7 @@ def plain(text: str) -> str:
 def filled(text: str) -> str:
     """The cell's text, or nothing where it says that there is nothing."""
     text = plain(text)
-    return "" if fold(text) in NOTHING else text
+    return "" if len(text) <= LONGEST_NOTHING and fold(text) in NOTHING else text
 
 
 # -- Names -------------------------------------------------------------------------------------------

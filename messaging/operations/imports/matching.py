@@ -88,7 +88,12 @@ class Guests:
         )  # fmt: skip
         self._by_id: dict[str, Known] = {}
         self._by_contact: dict[str, list[Known]] = defaultdict(list)
+        self._everybody: list[Known] = []
+        self._named = 0
+        """How many of them stand in ``_by_name``: reading names takes long, and few files ask for it."""
         self._by_name: dict[frozenset | str, list[Known]] = defaultdict(list)
+        self._bare: dict[frozenset | str, list[Known]] = defaultdict(list)
+        """By name, who has neither contact nor ID."""
         for pk, name, phone, email, external_id, removed_at in rows:
             self.add(Known(pk, name, phone, email, external_id, removed_at is not None))
 
@@ -98,7 +103,9 @@ class Guests:
         for contact in (guest.email, guest.phone):
             if contact:
                 self._by_contact[contact].append(guest)
-        self._by_name[_key(guest.guest_name)].append(guest)
+        if not (guest.email or guest.phone or guest.external_id):
+            self._bare[_key(guest.guest_name)].append(guest)
+        self._everybody.append(guest)
 
     def find(self, line: Line) -> Known | None:
         """Whom the line is about; the line loses an ID that is somebody else's."""
@@ -134,14 +141,19 @@ class Guests:
         name, of two words or more, who has neither contact nor ID."""
         if not line.has_name:
             return []
-        alike = [
-            guest for guest in self._by_name[_key(line.guest_name)] if is_spelt_alike(guest.guest_name, line.guest_name)
-        ]
-        if not line.contacts:
-            return [guest for guest in alike if not (line.external_id and guest.external_id)]
-        bare = [guest for guest in alike if not (guest.email or guest.phone or guest.external_id)]
-        known = _read(line.guest_name)
-        return bare if len(bare) == 1 and known is not None and len(known.words) > 1 else []
+        if line.contacts:
+            known = _read(line.guest_name) if self._bare else None
+            bare = self._alike(self._bare, line) if known is not None and len(known.words) > 1 else []
+            bare = [one for one in bare if not (one.email or one.phone or one.external_id)]
+            return bare if len(bare) == 1 else []
+        for guest in self._everybody[self._named :]:
+            self._by_name[_key(guest.guest_name)].append(guest)
+        self._named = len(self._everybody)
+        return [one for one in self._alike(self._by_name, line) if not (line.external_id and one.external_id)]
+
+    @staticmethod
+    def _alike(by_name, line) -> list[Known]:
+        return [one for one in by_name[_key(line.guest_name)] if is_spelt_alike(one.guest_name, line.guest_name)]
 
 
 def _last(guest, line) -> tuple:

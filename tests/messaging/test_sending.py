@@ -11,8 +11,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from attendance.models import Attendee
-from config.post_office import Fault
 from config.errors import SYSTEM, Outcome
+from config.post_office import Fault
 from messaging import channels
 from messaging.models import Channel, ChannelState, EventGuest, Message, MessageDelivery, OptOut, PushDevice
 from messaging.operations import announcements, planning, receipts, sending

@@ -139,7 +139,7 @@ SITE = {
     "password_change": {200: OWN + OTHERS + BOTH},
     "password_change_done": {200: OWN + OTHERS + BOTH},
     "second_factor": {200: OWN + OTHERS + BOTH},
-    "notices": {200: "orOR" + BOTH, 404: "sdvDV"},
+    "notices": {200: "sorOR" + BOTH, 404: "dvDV"},
     "jsi18n": {200: OWN + OTHERS + BOTH},
     "search": {200: OWN + OTHERS + BOTH},
     "autocomplete": {403: OWN + OTHERS + BOTH},

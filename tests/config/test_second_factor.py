@@ -73,8 +73,11 @@ def test_page_is_for_staff_only(client):
     assert client.get(PAGE).status_code == 302
 
 
-def test_account_menu_leads_to_it(rf):
-    assert [link["link"] for link in account_links(rf.get("/admin/"))] == ["/admin/password_change/", PAGE]
+def test_account_menu_leads_to_it(rf, organizer):
+    request = rf.get("/admin/")
+    request.user = organizer
+    links = [link["link"] for link in account_links(request)]
+    assert links == ["/admin/password_change/", PAGE, "/admin/notices/"]
 
 
 # -- Setting it up ------------------------------------------------------------------------------------

@@ -107,7 +107,13 @@ def lock_account(person_id) -> UserProfile:
     return person
 
 
-def _write(person, actor, **changes):
+def refuse_closed(actor) -> None:
+    """For what reads no row that says so. Raises AccountClosed."""
+    if not UserProfile.objects.active().filter(pk=actor.pk).exists():
+        raise AccountClosed
+
+
+def write(person, actor, **changes):
     """Writes what differs, with its history; says whether anything did."""
     changed = [name for name, value in changes.items() if getattr(person, name) != value]
     for name in changed:
@@ -315,7 +321,7 @@ def confirm_email(*, code):
     """
     person, email = _redeem("confirm", code)
     before = person.email if person.email_verified else None
-    _write(person, person, email=email, email_verified=True)
+    write(person, person, email=email, email_verified=True)
     if before and before != email:
         letters.post(Kind.EMAIL_CHANGED, before, user=person, email=email)
     return person
@@ -345,7 +351,7 @@ def reset_password(*, code, password):
     """
     person, _email = _redeem("reset", code)
     _check_password(password, person)
-    _write(person, person, password=make_password(password), email_verified=True)
+    write(person, person, password=make_password(password), email_verified=True)
     return person
 
 
@@ -369,7 +375,7 @@ def edit_profile(*, actor, email=None, **changes):
     person = lock_account(actor.pk)
     if changes.get("phone", person.phone) != person.phone:
         changes["phone_verified"] = False
-    _write(person, person, **changes)
+    write(person, person, **changes)
     email = email and email.strip().lower()
     if email and email != (person.email or "").lower():
         letters.post(Kind.CONFIRM_EMAIL, email, user=person)
@@ -407,7 +413,7 @@ def remove_photo(*, actor) -> UserProfile:
 def _replace_photo(*, actor, url):
     person = lock_account(actor.pk)
     forget_photo(person)
-    _write(person, person, photo_url=url)
+    write(person, person, photo_url=url)
     return person
 
 

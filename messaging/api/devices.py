@@ -8,8 +8,7 @@ from rest_framework.views import APIView
 
 from config.errors import NotFound
 from config.openapi import refuses
-from events.models import UserProfile
-from events.operations.accounts import AccountClosed
+from events.operations.accounts import AccountClosed, refuse_closed
 
 from ..models import PushDevice
 from ..operations import inbox
@@ -40,8 +39,7 @@ class Devices(generics.ListAPIView):
     @extend_schema(operation_id="me_devices_list", summary="Your devices that take pushes")
     @refuses(AccountClosed)
     def get(self, request):
-        if not UserProfile.objects.active().filter(pk=request.user.pk).exists():
-            raise AccountClosed
+        refuse_closed(request.user)
         return super().get(request)
 
     @extend_schema(

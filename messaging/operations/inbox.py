@@ -5,7 +5,7 @@ from django.db.models.functions import Coalesce, Now
 
 from config.errors import NotFound, Outcome, operation
 from events.models import UserProfile
-from events.operations.accounts import AccountClosed, lock_account
+from events.operations.accounts import lock_account, refuse_closed
 
 from ..models import Channel, DeliveryStatus, MessageDelivery, PushDevice
 
@@ -60,8 +60,7 @@ def mark_read(*, delivery_id, actor) -> None:
 def mark_all_read(*, actor, event_id=None, until=None) -> None:
     """All that the person has got: of one event, or up to the entry ``until`` (a delivery's id), so that
     what came in since the app last looked stays unread. Locks them. Raises AccountClosed."""
-    if not UserProfile.objects.active().filter(pk=actor.pk).exists():
-        raise AccountClosed
+    refuse_closed(actor)
     rows = _own(actor).filter(read_at=None)
     if event_id is not None:
         rows = rows.filter(event=event_id)

@@ -14,11 +14,14 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
+from config.errors import DomainError
 from events.models import AccountLetter
 from events.operations.letters import LONGEST, Text, written
 
 from .. import channels
+from ..models import Channel, OptOut
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,11 @@ AT_ONCE = 200
 
 KEYS = uuid.UUID("6f1c2a52-5d0e-4d8e-9a63-0d9b8f3a7c11")
 """Of this namespace are the ids under which an SMS provider knows letters."""
+
+
+class SmsOff(DomainError):
+    code = "sms_off"
+    message = _("This site sends no SMS, so that no number can be verified.")
 
 
 class Failed(Exception):
@@ -109,6 +117,8 @@ def _by_sms(letter, text: Text):
     sms = channels.get("sms")
     if why := sms.off():
         raise Failed(why)
+    if OptOut.objects.filter(channel=Channel.SMS, address=text.to, event=None).exists():
+        raise Failed("The number's owner wants no SMS.", final=True)
     key = uuid.uuid5(KEYS, str(letter.pk))
     [result] = sms.send(
         [

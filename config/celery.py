@@ -2,12 +2,12 @@
 
 import os
 import time
-from functools import partial
+from dataclasses import dataclass
 
 import structlog
 from celery import Celery
 from celery.signals import setup_logging
-from django.db import transaction
+from django.db import connection, transaction
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -26,21 +26,30 @@ PAUSE = 5
 _asks_again_at = 0.0
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a transaction asks for when it stands; two that ask for the same are one."""
+
+    task: str
+    args: tuple
+
+    def __call__(self):
+        global _asks_again_at
+        if time.monotonic() < _asks_again_at:
+            return
+        try:
+            app.send_task(self.task, self.args, retry=False)
+        except (OperationalError, RedisError, OSError) as error:
+            _asks_again_at = time.monotonic() + PAUSE
+            log.warning("task.not_started", task=self.task, reason=repr(error))
+
+
 def start(task: str, *args) -> None:
     """Has a worker run a task once this transaction stands. With Redis away its sweep does it later,
     so whatever is started by this must have one."""
-    transaction.on_commit(partial(_publish, task, args))
-
-
-def _publish(task, args):
-    global _asks_again_at
-    if time.monotonic() < _asks_again_at:
-        return
-    try:
-        app.send_task(task, args, retry=False)
-    except (OperationalError, RedisError, OSError) as error:
-        _asks_again_at = time.monotonic() + PAUSE
-        log.warning("task.not_started", task=task, reason=repr(error))
+    wanted = Start(task, args)
+    if all(waiting != wanted for _savepoints, waiting, _robust in connection.run_on_commit):
+        transaction.on_commit(wanted)
 
 
 @setup_logging.connect

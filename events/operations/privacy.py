@@ -3,6 +3,7 @@
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_otp import devices_for_user
@@ -10,7 +11,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from config.errors import DomainError, operation
 from config.privacy import all_personal_data
-from events.models import IdempotencyKey, Membership, Organization, UserProfile
+from events.models import AccountLetter, IdempotencyKey, Membership, Organization, PhoneCode, UserProfile
 from events.models.people import Role, new_owner_id
 
 from .accounts import AccountClosed, forget_photo, lock_account
@@ -57,6 +58,7 @@ def export(*, actor) -> dict:
             .order_by("attempt_time")
             .values("attempt_time", "ip_address", "user_agent")
         ),
+        "letters": list(_letters(person).order_by("pk").values("kind", "channel", "address", "created_at", "sent_at")),
     } | {one.name: one.export(person) for one in all_personal_data()}
 
 
@@ -106,7 +108,7 @@ def _check_owners_remain(person):
 
 
 def _forget_traces(person, actor):
-    """Roles, tokens, second factors, kept answers, sign-in logs, and the name in the admin's log."""
+    """Roles, tokens, codes, letters, second factors, kept answers, sign-in logs, and the name in the admin's log."""
     memberships = list(person.memberships.all())
     for model, rows in ((UserProfile, [person]), (Membership, memberships)):
         LogEntry.objects.filter(
@@ -117,10 +119,17 @@ def _forget_traces(person, actor):
         membership.delete()
     OutstandingToken.objects.filter(user=person).delete()
     IdempotencyKey.objects.filter(user_profile=person).delete()
+    PhoneCode.objects.filter(user=person).delete()
+    _letters(person).delete()
     for device in devices_for_user(person, confirmed=None):
         device.delete()
     for model in (AccessAttempt, AccessFailureLog, AccessLog):
         model.objects.filter(username__in=_addresses(person)).delete()
+
+
+def _letters(person):
+    """Those that the person was sent, and that went to an address of theirs, whoever asked for them."""
+    return AccountLetter.objects.filter(Q(user=person) | Q(address__in=_addresses(person)))
 
 
 def _addresses(person) -> set[str]:

@@ -117,7 +117,7 @@ def _mail(kept, raw):
     message = message_from_bytes(raw, policy=policy.default)
     parts = {kind: message.get_body((kind,)) for kind in ("plain", "html")}
     return {
-        "to": by_name.get("To", ", ".join(kept["recipients"])),
+        "to": by_name.get("To", ", ".join(kept["recipients"])).replace('"', ""),
         "title": by_name.get("Subject", ""),
         "headers": headers,
         "text": parts["plain"].get_content() if parts["plain"] else "",

@@ -304,7 +304,7 @@ class MessageForm(forms.ModelForm):
         return [one for one in Channel.values if one in chosen]
 
     def clean_body(self):
-        body = self.cleaned_data["body"]
+        body = self.cleaned_data["body"].replace("\r\n", "\n")  # an SMS is counted by the letter
         if self.asks_all and not body.strip():
             raise forms.ValidationError(_("Write a text."), code="no_text")
         return body

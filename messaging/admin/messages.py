@@ -48,7 +48,7 @@ def act(name, label, operation, done, available, **more) -> Act:
 
 
 def _is_sending(message):
-    return message.status == Status.SENDING and not message.stopped_at
+    return message.kind == Kind.ANNOUNCEMENT and message.status == Status.SENDING and not message.stopped_at
 
 
 def _is_stopped(message):
@@ -465,7 +465,7 @@ for label, details in (("messaging.EventGuest", _guests), ("attendance.Attendee"
 def messages_of_event(request, event):
     """How many are on the guest list, and what they were told last, on the event's page."""
     shown = []
-    if admin.site.is_registered(EventGuest) and request.user.has_perm("messaging.view_eventguest", event):
+    if request.user.has_perm("messaging.view_eventguest", event):
         page = reverse("admin:messaging_eventguest_changelist")
         guests = EventGuest.objects.active().filter(event=event).count()
         shown.append((_("On the guest list"), guests, f"{page}?event__id__exact={event.pk}"))

@@ -244,10 +244,13 @@ def _with_lost_plus(text) -> tuple[str | None, str]:
     if not digits.isdecimal() or len(digits) < 10:
         return None, ""
     international = digits.startswith("00")
+    if digits.startswith("0") and not international:
+        return None, ""
     try:
         number = parse("+" + digits.lstrip("0"), None)
         if not international and not (
-            is_valid_number(number) and (digits == text or groups[0] == str(number.country_code))
+            is_valid_number(number)
+            and (digits == text or " ".join(groups) == text and groups[0] == str(number.country_code))
         ):
             return None, ""
         e164 = stored_phone("+" + digits.lstrip("0"), None)

@@ -136,7 +136,9 @@ def _refused(hearers, at):
     )
     found = defaultdict(list)
     for row in rows:
-        found[row["event"]].append(row | {"label": Reason(row["reason"]).label, "names": row["names"][:NAMED]})
+        found[row["event"]].append(
+            row | {"label": Reason(row["reason"]).label, "names": list(filter(None, row["names"]))[:NAMED]}
+        )
     for pk, reasons in found.items():
         number, newest = sum(row["number"] for row in reasons), max(row["newest"] for row in reasons)
         key = f"{REFUSED}{pk}:{newest}"

@@ -11,10 +11,11 @@ from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, F, Max, Min, Q, Value, Window
+from django.db.models.functions import Replace, RowNumber
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from attendance.models import Attendee
 from config.errors import operation
@@ -22,7 +23,7 @@ from events.models import Event
 from messaging.models import Kind, Message, NoticePreference
 from messaging.operations import notices, preferences, texts
 
-from ..models import Ban, JoinRequest, Status
+from ..models import JoinRequest, Status
 
 Topic, Mode = NoticePreference.Topic, NoticePreference.Mode
 Notice = notices.Notice
@@ -47,7 +48,7 @@ def decided(event: Event, requests: Iterable[JoinRequest], *, was: str, actor, n
         event,
         said,
         [one.user_profile_id for one in heard],
-        key=f"{key_of(first.pk)}{said}:{first.updated_at.isoformat()}",
+        key=f"join_request:{first.pk}:{said}:{first.updated_at.isoformat()}",
         note=note,
         attended=was == Status.APPROVED,
     )
@@ -68,11 +69,6 @@ def banned(event: Event, ban, *, note: str | None) -> None:
     _tell(event, "banned", [ban.user_profile_id], key=f"join_request:ban:{ban.pk}", note=note)
 
 
-def key_of(request_id) -> str:
-    """What the keys of all notices to a request's person begin with."""
-    return f"join_request:{request_id}:"
-
-
 def _of_attendee(attendee, said):
     return f"join_request:attendee:{attendee.pk}:{said}:{attendee.updated_at.isoformat()}"
 
@@ -83,11 +79,13 @@ def _tell(event, said, people, *, key, note=None, **context):
 
 
 def forget(person) -> None:
-    """What was written to the person alone may have an organiser's note: its text goes."""
-    for request_id in JoinRequest.objects.filter(user_profile=person).values_list("pk", flat=True):
-        Message.objects.filter(key__startswith=key_of(request_id), recipients=1).update(body="")
-    for ban_id in Ban.objects.filter(user_profile=person).values_list("pk", flat=True):
-        Message.objects.filter(key=f"join_request:ban:{ban_id}").update(body="")
+    """Organisers were told who waits, and who was refused at the door: there, too, the name goes.
+
+    What was written to the person themselves is messaging's to forget.
+    """
+    if name := _called(person):
+        told = Message.objects.filter(kind__in=(Kind.REQUESTS, Kind.DOOR), body__contains=name)
+        told.update(body=Replace("body", Value(name), Value(_("(erased)"))))
 
 
 # -- Organisers ------------------------------------------------------------------------------------
@@ -247,4 +245,8 @@ def _name(waiting: dict[int, Waiting], at) -> None:
         .order_by("event_id", "place")
     )
     for row in rows:
-        waiting[row.event_id].names.append(str(row.user_profile))
+        waiting[row.event_id].names.append(_called(row.user_profile) or _("(no name)"))
+
+
+def _called(person) -> str | None:
+    return person.get_full_name() or person.email

@@ -177,14 +177,24 @@ def test_an_account_that_is_closed_hears_nothing(event, organizer):
     assert MessageDelivery.objects.count() == 0
 
 
-def test_whoever_is_erased_hears_nothing_and_keeps_no_note(event, organizer):
-    request = JoinRequestFactory(event=event)
+def test_whoever_is_erased_hears_nothing_and_is_named_no_more(event, organizer):
+    ann = UserProfileFactory(first_name="Ann", last_name="Smith")
+    request = JoinRequestFactory(event=event, user_profile=ann)
     join_requests.decline(request_id=request.pk, actor=organizer, note="Because of their illness.")
-    other = JoinRequestFactory(event=EventFactory(), user_profile=request.user_profile)
-    privacy.erase(person_id=request.user_profile_id, actor=None)
-    other.refresh_from_db()
-    assert other.status == "cancelled"
-    assert list(Message.objects.values_list("subject", "body")) == [(DECLINED, "")]
+    other = EventFactory(organization=event.organization)
+    for person in (ann, UserProfileFactory(first_name="Bob", last_name="Stone")):
+        JoinRequestFactory(event=other, user_profile=person, queued_at=timezone.now() - timedelta(days=2))
+    notices.tell_daily(at=datetime.now(other.zone).replace(hour=12))
+    privacy.erase(person_id=ann.pk, actor=None)
+    assert list(JoinRequest.objects.order_by("pk").values_list("status", flat=True)) == [
+        "declined",
+        "cancelled",
+        "pending",
+    ]
+    own, summary = Message.objects.order_by("pk")
+    assert own.body == ""
+    assert "Longer than a day: (erased), Bob Stone\n" in summary.body
+    assert told(ann) == [own.subject]
 
 
 def test_an_approval_that_is_undone_was_not_told(event, organizer):

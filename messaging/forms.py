@@ -456,9 +456,8 @@ class LinkGuestForm(forms.Form):
         for one in fitting:
             words = guests.masked(guest, one)
             labels[one.pk] = f"{one} · {words}" if one.seen else capfirst(words)
-        unseen = [one.pk for one in fitting if not one.seen]
-        if len(unseen) > 1:  # told apart by their number alone
-            labels |= {pk: f"{labels[pk]} ({number})" for number, pk in enumerate(unseen, start=1)}
+        alike = [pk for pk, label in labels.items() if [*labels.values()].count(label) > 1]
+        labels |= {pk: f"{labels[pk]} ({number})" for number, pk in enumerate(alike, start=1)}
         if not labels:
             del self.fields["fits"]
             self.fields["person"].label = _("Person")

@@ -95,7 +95,7 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
 
     form = EventGuestForm
     resource_classes = [EventGuestResource]
-    list_display = ["who", "event", "phone", "link", "messages_count", "listed"]
+    list_display = ["who", "event", "phone", "link", "messages_count", "gone"]
     list_filter = [("event", ScopedFilter), LinkFilter, RemovedFilter]
     search_fields = ["guest_name", "email"]
     search_help_text = _("Name, e-mail or phone")
@@ -103,12 +103,12 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     change_form_after_template = "admin/guest_record.html"
     ordering = ["guest_name", "pk"]
     fieldsets = [
-        (None, {"fields": ["event", "guest_name", ("phone", "email")]}),
-        (_("Link"), {"fields": [("link", "whose"), ("linked", "linked_through"), "since"]}),
-        (_("Record"), {"fields": [("external_id", "listed"), ("added", "updated")]}),
+        (None, {"fields": ["event", "guest_name", "phone", "email"]}),
+        (_("Link"), {"fields": [("link_words", "whose"), ("linked", "linked_through"), "since"]}),
+        (_("Record"), {"fields": [("external_id", "removed"), ("added", "updated")]}),
     ]
-    readonly_fields = ["link", "whose", "linked", "linked_through", "since"]
-    readonly_fields += ["external_id", "listed", "added", "updated"]
+    readonly_fields = ["link_words", "whose", "linked", "linked_through", "since"]
+    readonly_fields += ["external_id", "removed", "added", "updated"]
     acts = (
         Act(
             name="link",
@@ -238,9 +238,17 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     def messages_count(self, guest):
         return guest.sent_count
 
-    @display(description=_("on the list"), label={"yes": "success", "no": "danger"})
-    def listed(self, guest):
-        return ("no", _("Removed")) if guest.is_removed else ("yes", _("On the list"))
+    @display(description=_("link"))
+    def link_words(self, guest):
+        return LINK_STATES[link_state(guest)][0]
+
+    @display(description=_("removed"), label={"removed": "danger"})
+    def gone(self, guest):
+        return ("removed", _("Removed")) if guest.is_removed else None
+
+    @display(description=_("removed"))
+    def removed(self, guest):
+        return local(guest.removed_at, guest.event.zone)
 
     @display(description=_("person"))
     def whose(self, guest):

@@ -25,7 +25,7 @@ from config.database import Trigger
 from config.errors import DomainError
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = ("events", "attendance", "requests")
+APPS = ("events", "attendance", "messaging", "requests")
 PACKAGES = ("config", *APPS)
 
 
@@ -200,6 +200,13 @@ UNMAPPED = {
     "events_userprofile_erased_is_inactive": "only erasing writes erased_at, and is_active with it",
     "events_userprofile_erased_for_good": "nothing of ours takes an erasure back; an operator's SQL reads the name",
     "events_userprofile_id_owner_unique": "the target of composite foreign keys; the id alone is unique",
+    "messaging_eventguest_email_lower": "the trigger before it writes e-mails small",
+    "messaging_eventguest_external_once": "the import holds the event's lock; no form has the field",
+    "messaging_eventguest_link_read_committed": "nothing of ours runs at another level; an operator's SQL reads the name",
+    "messaging_eventguest_method_known": "no door takes how a link was made",
+    "messaging_eventguest_never_truncated": "nothing of ours truncates; an operator's SQL reads the name",
+    "messaging_eventguest_outcome_known": "no door takes an outcome",
+    "messaging_eventguest_stays_itself": "no form has the id, or an event that may change; an operator's SQL reads the name",
     "requests_ban_once": "banning is get_or_create: the second finds the first",
     "requests_joinrequest_identity": "the target of a composite foreign key; the id alone is unique",
     "requests_joinrequest_status_known": "no door takes a status but through an operation's choice",

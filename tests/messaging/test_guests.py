@@ -331,7 +331,8 @@ def test_act_link_says_first_what_happens(desk, event, guest, organizer, attend)
 def test_act_link_offers_those_who_fit_without_saying_who_they_are(desk, event):
     guest, by_mail, by_phone = parked(event)
     page = desk.get(f"{LIST}{guest.pk}/act/link/").content.decode()
-    assert "An account with this verified e-mail (" in page and "An account with this verified phone number (" in page
+    assert "An account with this verified e-mail<" in page.replace("\n", "").replace("  ", "")
+    assert "An account with this verified phone number" in page
     assert "Hidden" not in page and "x@example.org" not in page
     desk.post(f"{LIST}{guest.pk}/act/link/", {"act_form": 1, "fits": by_phone.pk})
     guest.refresh_from_db()

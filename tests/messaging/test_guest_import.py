@@ -13,6 +13,7 @@ from messaging.models import EventGuest, UserLinkAudit
 from messaging.operations import guests, imports
 from messaging.operations.imports import cells
 from tests import factories
+from tests.config.postgres import waited_for
 
 from .test_guest_import_files import imported, listed
 
@@ -352,3 +353,18 @@ def test_twenty_thousand_lines_take_seconds(event):
     started = time.monotonic()
     assert len(imported(people(20_000), event).new) == 20_000
     assert time.monotonic() - started < 60  # six to fifteen, by what else the machine does
+
+
+ADDED_MEANWHILE = """
+    WITH locked AS (SELECT id FROM events WHERE id = %s FOR NO KEY UPDATE)
+    INSERT INTO event_guests (event_id, guest_name, email) SELECT id, 'Ann Lee', 'ann@x.org' FROM locked
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_import_waits_for_who_changes_the_list_and_then_sees_it(event):
+    """Somebody else's transaction adds Ann, and commits once the import waits for the event."""
+    with waited_for(ADDED_MEANWHILE, [event.pk]):
+        report = imported("Name,Email\nAnn Lee,ann@x.org\n", event)
+    assert (report.writes, [one.name for one in report.unchanged]) == (0, ["Ann Lee"])
+    assert len(listed(event)) == 1

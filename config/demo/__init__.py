@@ -2,8 +2,8 @@
 
 Every module here makes its part of it where that is missing (``build``) and moves what it made
 along with the clock (``move``): a second run adds nothing and keeps what people did meanwhile.
-A new app adds its module to MODULES, below those that it builds on and above ``attending``, which
-completes the events that are over.
+A new app adds its module to MODULES, below those that it builds on. ``attending`` completes the events
+that are over: whatever lets people in stands above it.
 """
 
 from dataclasses import dataclass, field
@@ -16,11 +16,12 @@ from attendance.models import Attendee
 from config.errors import translated
 from events.importers import Schedule
 from events.models import Event, Organization, UserProfile
+from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import JoinRequest
 
-from . import agenda, attending, clock, joining, people
+from . import agenda, attending, clock, joining, messages, people
 
-MODULES = (people, agenda, joining, attending)
+MODULES = (people, agenda, joining, attending, messages)
 
 
 @dataclass
@@ -77,5 +78,9 @@ def summary(demo: Demo) -> list[str]:
     lines.append(
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in {Event.objects.count()} events."
+    )
+    lines.append(
+        f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "
+        f"{MessageDelivery.objects.count()} deliveries."
     )
     return lines

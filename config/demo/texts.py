@@ -72,3 +72,46 @@ EXCUSES = (
 )
 BY_HAND = "Phone was empty; checked the name against an ID."
 SET_BACK = "Wrong person scanned, the two share a phone."
+
+MESSAGES = {
+    # By the name of its act (config.demo.messages): subject and text.
+    "welcome": (
+        "See you at {event}",
+        (
+            "Hello {name},\n\nwe are looking forward to {event}. Bring your ticket, on paper or on your phone, and a "
+            "warm layer for the evening.\n\nUntil then!"
+        ),
+    ),
+    "thanks": (
+        "Thank you for coming",
+        "Dear {name},\n\nthank you for coming to {event}. Pictures will follow. If you lost a glove, we have eleven.",
+    ),
+    "missed": ("We missed you", "Dear {name},\n\nyour place at {event} stayed empty. What kept you? Just answer."),
+    "ferry": ("The last ferry", "{event}: the last ferry goes at 23:40 from the north pier, not at midnight."),
+    "room": ("Another room", "{name}, the talk in the Boathouse moves to the Hall, as more of you came than it holds."),
+    "lost": ("Lost and found", "A green umbrella and a set of keys wait at the North entrance."),
+    "goodbye": ("Goodbye, and a question", "Dear {name},\n\nwhat should we do otherwise at the next {event}?"),
+    "programme": (
+        "The programme is out",
+        "Dear {name},\n\nten prototypes, ten tables: all about {event}.",
+    ),
+    "address": ("Other entrance", "{event}: please come in by Pier 9, gate C. Gate A is a building site."),
+    "tables": ("Your table", "Dear {name},\n\nyou have a table at {event}. Power is 110 V, at the floor."),
+    "reminder": ("Tomorrow: {event}", "{name}, tomorrow it is. Doors open half an hour before the welcome."),
+    "empty": ("Volunteers wanted", ""),
+    "shuttle": ("", "{event}: a bus goes up the hill each quarter of an hour, from the station's south side."),
+    "rates": ("", "{event}: the hotel keeps its rate for you until Friday."),
+    "mistake": ("Dinner on Thursday", "Dear {name},\n\ndinner is on Thursday at eight."),
+    "agenda": ("Agenda of the forum", "Dear {name},\n\nthe agenda of {event} is not final yet, but nearly."),
+}
+COUPLE = ("Rosalind Penhallowick", "Rowan Penhallowick")
+"""They share a phone."""
+
+# What providers say.
+BOUNCED_MAIL = ("550 5.1.1 No such user here", "550 5.1.2 Host unknown")
+FAILED_MAIL = ("552 5.2.2 Mailbox full",)
+FAILED_PUSH = ("No device takes pushes any more.",)
+FAILED_SMS = ("Message delivery - carrier violation (30007)", "Unreachable destination handset (30003)")
+BOUNCED_SMS = ("The 'To' number is not a valid phone number. (21211)", "Landline or unreachable carrier (30006)")
+UNKNOWN_SMS = ("No answer came: timed out after the text was handed over",)
+NO_SUCH_COUNTRY = "Permission to send an SMS has not been enabled for the region. (21408)"

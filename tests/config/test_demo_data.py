@@ -36,6 +36,18 @@ from config.demo import agenda, clock, photos
 from config.demo.people import PASSWORD
 from events.models import Event, Membership, Organization, Session, UserProfile
 from events.operations import accounts
+from messaging.models import (
+    DeliveryStatus,
+    EventGuest,
+    LinkMethod,
+    LinkOutcome,
+    Message,
+    MessageDelivery,
+    NoticePreference,
+    OptOut,
+    PushDevice,
+    UserLinkAudit,
+)
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests
 
@@ -307,6 +319,84 @@ class TestWhoCame:
         assert answer.result == "checked_in"
 
 
+@pytest.mark.usefixtures("world")
+class TestWhatWasSaid:
+    def test_guests_of_every_kind_in_both_organisations(self):
+        for slug in ("demo", "other"):
+            here = EventGuest.objects.filter(event__external_id=f"{slug}:now")
+            linked = here.filter(user__isnull=False)
+            assert set(linked.values_list("link_method", flat=True)) == {"email", "phone", "manual", "invitation"}
+            assert linked.filter(attendee=None).exists() and linked.exclude(attendee=None).exists()
+            assert here.parked().count() == 3
+            assert here.filter(removed_at__isnull=False).count() == 2
+            assert here.filter(link_outcome="no_match", link_method="manual").count() == 1
+            unlinked = here.active().filter(user=None, link_outcome=None)
+            assert unlinked.filter(deliveries__isnull=False).distinct().count() >= 8
+            phones = unlinked.exclude(phone=None).values_list("phone", flat=True)
+            assert max(Counter(phones).values()) == 2
+            assert all(phone.startswith("+1510555") for phone in phones)
+
+    def test_messages_in_every_state(self):
+        for slug in ("demo", "other"):
+            said = Message.objects.filter(event__organization__slug=slug, kind="announcement")
+            assert set(said.values_list("status", flat=True)) >= {"draft", "sent"}
+        said = Message.objects.filter(kind="announcement")
+        assert Counter(said.values_list("status", flat=True)) == {
+            "draft": 3,
+            "scheduled": 3,
+            "sending": 1,
+            "sent": 11,
+            "failed": 1,
+        }
+        assert set(said.filter(status="scheduled").values_list("anchor", flat=True)) == {"", "starts_at", "ends_at"}
+        stopped = said.get(status="sending")
+        assert stopped.stopped_at and stopped.fanned_out_at
+        assert stopped.deliveries.filter(status="queued").count() > 20
+        assert not MessageDelivery.objects.filter(status="queued").exclude(message=stopped).exists()
+        failed = said.get(status="failed")
+        assert set(failed.deliveries.values_list("status", flat=True)) == {"failed"}
+        assert failed.error == "Nobody could be reached."
+        assert MessageDelivery.objects.exclude(withdrawn_at=None).values("message").distinct().count() == 1
+
+    def test_deliveries_in_every_state_but_in_a_workers_hands(self):
+        statuses = MessageDelivery.objects.values_list("channel", "status")
+        assert {status for _channel, status in statuses} == set(DeliveryStatus.values) - {"sending"}
+        assert {channel for channel, _status in statuses} == set(Message.Channel.values)
+        wrong = MessageDelivery.objects.filter(status__in=DeliveryStatus.WRONG)
+        assert not wrong.filter(error=None).exists()
+        assert 500 < MessageDelivery.objects.filter(message__kind="announcement").count() < 1500
+        away = MessageDelivery.objects.exclude(email=None).values_list("email", flat=True)
+        assert all(address.endswith(".example") for address in away)
+
+    def test_the_audit_has_every_outcome_that_can_be_made(self):
+        rows = UserLinkAudit.objects.values_list("outcome", "method")
+        assert {outcome for outcome, _method in rows} == set(LinkOutcome.values) - {"error"}
+        assert {method for _outcome, method in rows} >= set(LinkMethod.values) - {"backfill"}
+        assert MessageDelivery.objects.filter(link_outcome="backfilled", user__isnull=False).count() >= 2
+
+    def test_addresses_and_choices(self):
+        assert set(OptOut.objects.values_list("channel", "source")) == {("sms", "stop"), ("email", "unsubscribe")}
+        assert set(NoticePreference.objects.values_list("mode", flat=True)) == set(NoticePreference.Mode.values)
+        for slug in ("demo", "other"):
+            assert PushDevice.objects.filter(user__email=f"attendee@{slug}.example").count() == 1
+        assert PushDevice.objects.count() == 42
+
+    @pytest.mark.parametrize("slug", ["demo", "other"])
+    def test_the_attendee_has_messages_read_and_unread(self, world, slug):
+        person = world.logins[f"attendee@{slug}.example"]
+        entries = MessageDelivery.objects.inbox(person.pk).order_by("-pk")
+        moments = list(entries.values_list("created_at", flat=True))
+        assert moments == sorted(moments, reverse=True)
+        assert entries.exclude(read_at=None).count() >= 2
+        assert entries.filter(read_at=None).exists() == (slug == "demo")
+
+    def test_notices_are_as_old_as_what_they_tell(self):
+        told = Message.objects.filter(kind="join_decision")
+        assert told.count() > 50
+        assert set(told.values_list("status", flat=True)) == {"sent"}
+        assert told.filter(event__external_id="other:over", created_at__gt=event("other:over").ends_at).count() == 0
+
+
 NOW = {"present": 64, "late": 13}
 OVER = {"present": 30, "late": 14, "excused": 4, "absent": 10, "unknown": 1}
 
@@ -359,6 +449,11 @@ def assert_alive(now):
         (CheckInAttempt, ("scanned_at", "received_at")),
         (CheckInPoint, ("created_at",)),
         (DoorDevice, ("created_at", "enrolled_at", "revoked_at")),
+        (EventGuest, ("created_at", "removed_at")),
+        (Message, ("created_at", "started_at", "fanned_out_at", "finished_at", "stopped_at")),
+        (MessageDelivery, ("created_at", "handed_at", "sent_at", "delivered_at", "read_at", "withdrawn_at")),
+        (OptOut, ("created_at",)),
+        (PushDevice, ("created_at", "seen_at")),
     ):
         for stamp in stamps:
             assert not model.objects.filter(**{f"{stamp}__gt": now}).exists(), (model, stamp)
@@ -375,6 +470,8 @@ def assert_alive(now):
         assert came.count() == came.filter(attendance_marked_at__range=day).count() > 20
     for door in CheckInPoint.objects.exclude(opens_at=None):
         assert door.event.starts_at <= door.opens_at < door.closes_at <= door.event.ends_at
+    waiting = Message.objects.filter(status="scheduled").with_due_at()
+    assert waiting.count() == waiting.filter(due_at__gt=now).count() == 3
     fresh = JoinRequest.objects.filter(created_at__gte=now - timedelta(days=7), created_at__lte=now)
     assert fresh.count() > 50
 
@@ -412,12 +509,14 @@ def test_second_run_adds_nothing_and_moves_with_the_clock(made):
 
 
 def test_a_move_writes_no_audit_and_breaks_no_promise(made):
+    linked = list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True))
     recorded = list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at"))
     demo.build(now=made.now + timedelta(days=3))
     settle()
     assert list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at")) == (
         recorded
     )
+    assert list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True)) == linked
     assert [finding.as_dict() for finding in integrity.run() if finding.level != integrity.HEALTHY] == []
     call_command("check_integrity")
 
@@ -506,9 +605,13 @@ def test_made_twice_it_is_the_same(db):
     made = demo.build()
 
     def facts():
-        return marks() + sorted(
-            JoinRequest.objects.values_list(
-                "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
+        return (
+            said()
+            + marks()
+            + sorted(
+                JoinRequest.objects.values_list(
+                    "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
+                )
             )
         )
 
@@ -516,6 +619,14 @@ def test_made_twice_it_is_the_same(db):
         marked = Attendee.objects.exclude(attendance_updated_at=None)
         return sorted(
             marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
+        )
+
+    def said():
+        return sorted(
+            MessageDelivery.objects.exclude(message__key=None)
+            .filter(message__kind="announcement")
+            .values_list("message__key", "channel", "status", "link_case", "phone_number", "email"),
+            key=str,
         )
 
     first = facts()
@@ -531,15 +642,19 @@ def test_made_twice_it_is_the_same(db):
 def test_command_ends_with_a_summary(db, capsys):
     call_command("demo_data")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 21
+    assert len(lines) == 22
     assert lines[0] == "Harbour Collective (demo)"
     assert lines[2].endswith(
         "Harbour Lights                     published  180 of 240 places  14 pending  77 of 107 came"
     )
     assert lines[5].endswith("Lighthouse Supper Club             published  30 of 30 places    14 pending")
-    assert lines[-1] == (
+    assert lines[-2] == (
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in 18 events."
+    )
+    assert lines[-1] == (
+        f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "
+        f"{MessageDelivery.objects.count()} deliveries."
     )
 
 

@@ -187,6 +187,8 @@ UNMAPPED = {
     "attendance_checkinattempt_reason_known": "no door takes a reason",
     "attendance_checkinpoint_kind_known": "forms offer the same list",
     "attendance_block_once": "blocking is get_or_create: the second finds the first",
+    "events_accountletter_channel_known": "no door takes a channel",
+    "events_accountletter_kind_known": "no door takes a kind",
     "events_event_auto_absence_known": "forms offer the same list",
     "events_event_approval_mode_known": "forms and serializers offer the same list",
     "events_event_external_id_unique": "the import holds the organisation's lock; no form has the field",

@@ -27,6 +27,8 @@ from tests.factories import (
     EventFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
+    MessageDeliveryFactory,
+    MessageFactory,
     UserProfileFactory,
     member,
 )
@@ -176,6 +178,12 @@ def fuzz(folder, document, address, name, authorization, real, phases) -> subpro
         return subprocess.Popen(command, cwd=place, env=environment, stdout=report, stderr=report)
 
 
+def sent_to(person, event) -> str:
+    message = MessageFactory(event=event)
+    sent = MessageDeliveryFactory(message=message, guest=None, user=person, next_attempt_at=timezone.now())
+    return str(sent.pk)
+
+
 def test_strange_requests_get_only_documented_answers(serve, document, tmp_path):
     """As an attendee, an organiser, a stranger and a device. Without Redis, so that no rate limit hides an answer."""
     event, other = EventFactory(), EventFactory()
@@ -197,6 +205,7 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
             str(JoinRequestFactory(event=event).pk),
         ],
         "link_id": [str(InvitationLinkFactory(event=event).pk)],
+        "message_id": [sent_to(attendee, event), sent_to(organizer, event)],
     }
     address = serve(REDIS_URL="redis://127.0.0.1:1/0")
     # The organiser, who gets everywhere, sends the systematic cases too, all of them random ones.

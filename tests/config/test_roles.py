@@ -43,11 +43,13 @@ from attendance.models import (
 )
 from attendance.operations import check_in, devices, marking
 from events.models import (
+    AccountLetter,
     Event,
     IdempotencyKey,
     IntegrityResult,
     Membership,
     Organization,
+    PhoneCode,
     Room,
     Session,
     Speaker,
@@ -55,6 +57,7 @@ from events.models import (
 )
 from events.operations import privacy
 from events.sign_in import PersonRefreshToken, access_token
+from messaging.models import EventGuest, Message, MessageDelivery, PushDevice
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests, removals
 from tests.factories import EventFactory, OrganizationFactory, UserProfileFactory
@@ -196,6 +199,14 @@ API = {
     "me/photo/": {"put": {415: EVERYBODY}, "delete": {204: EVERYBODY}},
     "me/export/": {"get": {200: EVERYBODY}},
     "me/points/": {"get": {200: EVERYBODY}},
+    "me/phone/": {"post": {409: EVERYBODY}},
+    "me/phone/verify/": {"post": {400: EVERYBODY}},
+    "me/messages/": {"get": {200: EVERYBODY}},
+    "me/messages/read/": {"post": {200: EVERYBODY}},
+    "me/messages/<uuid:message_id>/read/": {"post": {200: "a"}},
+    "me/devices/": {"get": {200: EVERYBODY}, "post": {201: EVERYBODY}},
+    "me/devices/<uuid:device_id>/": {"delete": {204: "a"}},
+    "events/<int:event_id>/messages/": {"get": {200: ANY_API + "a"}},
 }
 """Route → verb → status → who gets it, for rows of A's private event. Others get 404, nobody 401."""
 
@@ -222,6 +233,9 @@ BODIES = {
     ("events/<int:event_id>/attendees/<uuid:attendee_id>/attendance/", "patch"): {"status": "late"},
     ("events/<int:event_id>/walk-ins/", "post"): {"first_name": "Wanda", "email": "wanda@example.net"},
     ("me/", "patch"): {"first_name": "Me"},
+    ("me/phone/", "post"): {"phone": "+14155550123"},
+    ("me/phone/verify/", "post"): {"code": "000000"},
+    ("me/devices/", "post"): {"token": "made-up", "platform": "ios"},
     ("door/devices/", "post"): {"code": "made-up"},
     ("auth/token/", "post"): {"email": "nobody@example.net", "password": "wrong"},
     ("auth/refresh/", "post"): {"refresh": "made-up"},
@@ -380,6 +394,14 @@ def organization(mark, visitor):
         created_at=timezone.now(),
         body=f"{mark}key".encode(),
     )
+    AccountLetter.objects.create(
+        kind="email_changed",
+        user=staff["organizer"],
+        address=f"{mark}letter@example.org",
+        context={"email": f"{mark}letter", "language": "en"},
+        error=f"{mark}letter",
+    )
+    PhoneCode.objects.create(user=staff["organizer"], phone="+14155550123", expires_at=timezone.now())
     point = CheckInPoint.objects.create(event=event, name=f"{mark}point", kind="session", session=session)
     gate = DoorDevice.objects.create(event=event, name=f"{mark}scanner", may_add_walk_ins=True)
     gate.points.add(point)
@@ -408,6 +430,21 @@ def organization(mark, visitor):
         check_in.check_in(scanner=scanner, scans=scans)
     CheckInAttempt.objects.filter(event=event).update(code_hash=f"{mark}codehash")
     scale = PointScale.objects.create(organization=org)
+    message = Message.objects.create(
+        event=event, subject=f"{mark}subject", body=f"{mark}body {{name}}", status="sent", created_by=staff["organizer"]
+    )
+    guest = EventGuest.objects.create(
+        event=event,
+        guest_name=f"{mark}ownguest",
+        email=f"{mark}ownguestemail@example.org",
+        user=people["own"],
+    )
+    delivery = MessageDelivery.objects.create(
+        message=message, guest=guest, channel="in_app", status="sent", next_attempt_at=timezone.now()
+    )
+    phone = PushDevice.objects.create(
+        user=people["own"], token=f"{mark}pushtoken", platform="ios", seen_at=timezone.now()
+    )
     device = TOTPDevice.objects.create(
         user=people["met"], name=f"{mark}device", key="6b61706572667563687364657669636531323334"
     )
@@ -456,6 +493,8 @@ def organization(mark, visitor):
         point=point,
         gate_token=gate_token,
         check_in=CheckIn.objects.get(event=event, point=None),
+        delivery=delivery,
+        phone=phone,
         people=people,
         requests=requests,
         attendees=attendees,
@@ -641,6 +680,10 @@ def test_every_text_of_the_organisation_is_marked(world):
         "events.userprofile.password",  # a hash; test_lookups_answer_no_questions guards it
         "events.userprofile.phone",  # digits; looked for as they are
         "events.event.timezone",
+        "events.organization.phone_region",  # two letters
+        "events.phonecode.phone",  # digits
+        "events.phonecode.replaces",
+        "events.phonecode.secret",  # random
         "attendance.attendanceaudit.db_user",  # of the machine
         "events.integrityresult.name",  # of no organisation
         "events.integrityresult.level",
@@ -1197,6 +1240,8 @@ def call(client, world, route, verb, body=None):
         "<uuid:request_id>": world.a.requests["pending"].pk,
         "<uuid:link_id>": world.a.link.pk,
         "<int:check_in_id>": world.a.check_in.pk,
+        "<uuid:message_id>": world.a.delivery.pk,
+        "<uuid:device_id>": world.a.phone.pk,
     }.items():
         path = path.replace(name, str(value))
     if "check-ins" in route and body is None:
@@ -1221,11 +1266,12 @@ def api_marks(letter, route) -> set[str] | None:
     if letter == "a":
         own = {"ownfirst", "ownlast", "ownemail", "ownphoto", "owngoals", "ownlookingfor", "owncontact", "ownwebsite"}
         kept = (
-            {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote"}
+            {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote", "ownguestemail"}
             if route == "me/export/"
             else {"ownerid"}
         )
         mine = {"comment", "note"} if route.startswith("join-requests/") or route.endswith("join-requests/") else set()
+        mine |= {"subject", "body", "ownguest", "note"} if "messages/" in route or route == "me/export/" else set()
         return public | EVENT | ROOM | own | kept | {"ownmatch"} | mine
     return public
 
@@ -1251,6 +1297,13 @@ def test_api(world, letter):
         members = call(client, world, "events/<int:event_id>/attendees/", "get").json()["results"]
         seen = {str(world.a.attendees[name].pk) for name in ("own", "met", "nameless", "visitor")}
         assert {row["id"] for row in members} == seen
+        for route in ("me/messages/", "events/<int:event_id>/messages/"):
+            messages = call(client, world, route, "get").json()["results"]
+            assert (messages[0]["id"], messages[0]["body"]) == (str(world.a.delivery.pk), f"{A}body {A}ownguest")
+            decisions = {row["kind"] for row in messages[1:]}
+            assert decisions <= {"join_decision"}
+    else:  # whatever they may see elsewhere
+        assert not given_away(call(client, world, "me/messages/", "get")) & {"subject", "body", "ownguest"}
 
 
 @pytest.mark.parametrize("whose", "AB")

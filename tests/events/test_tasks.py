@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from config import health
 from events import tasks
-from events.models import IdempotencyKey
+from events.models import AccountLetter, IdempotencyKey, PhoneCode
 from tests.factories import UserProfileFactory
 
 
@@ -35,3 +35,16 @@ def test_forget_expired_keeps_a_days_keys():
         )
     tasks.forget_expired()
     assert IdempotencyKey.objects.get().key == "young"
+
+
+@pytest.mark.django_db
+def test_forget_expired_keeps_letters_for_a_month_and_codes_while_they_work():
+    now = timezone.now()
+    for address, age in (("old@example.org", timedelta(days=30, seconds=1)), ("young@example.org", timedelta(days=29))):
+        AccountLetter.objects.create(kind="reset_password", address=address, created_at=now - age)
+    old, young = UserProfileFactory.create_batch(2)
+    for person, expires_at in ((old, now - timedelta(seconds=1)), (young, now + timedelta(minutes=1))):
+        PhoneCode.objects.create(user=person, phone="+14155550123", expires_at=expires_at)
+    tasks.forget_expired()
+    assert AccountLetter.objects.get().address == "young@example.org"
+    assert PhoneCode.objects.get().user == young

@@ -1,5 +1,6 @@
 """How links between guests, deliveries and people come about, and the record of every attempt."""
 
+from django.apps import apps as global_apps
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -20,12 +21,17 @@ SWITCHES = {
 """The switches that the triggers read, whether each is on where it has no row, and what it is for."""
 
 
-def seed_switches(using, **_kwargs):
-    """After each migrate: a switch that is missing gets its row; one that is there stays as it is."""
-    from waffle.models import Switch
+def seed_switches(using, apps=global_apps, **_kwargs):
+    """After each migrate: a switch that is missing gets its row; one that is there stays as it is.
 
+    ``apps``: as of the last migration, which may have come before there are switches.
+    """
+    try:
+        switches = apps.get_model("waffle", "Switch").objects.using(using)
+    except LookupError:
+        return
     for name, (active, note) in SWITCHES.items():
-        Switch.objects.using(using).get_or_create(name=name, defaults={"active": active, "note": note})
+        switches.get_or_create(name=name, defaults={"active": active, "note": note})
 
 
 class LinkOutcome(models.TextChoices):

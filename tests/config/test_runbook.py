@@ -39,11 +39,19 @@ OLD_CODE = """
 TAKE = """
 from attendance.models import Attendee
 from attendance.operations import absence, marking
+from events.models import Event, UserProfile
+from messaging.models import EventGuest, Message
+from messaging.operations import announcements, sending
 
 for event_id in absence.due().values_list("pk", flat=True):
     absence.complete(event_id=event_id)
 one = Attendee.objects.get(event__slug="today", owner_id="person-1")
 marking.mark(attendee_id=one.pk, status="late", actor=None, notes="with a comma, and a line\\nbreak")
+today, owner = Event.objects.get(slug="today"), UserProfile.objects.get(owner_id="person-1")
+EventGuest.objects.create(event=today, guest_name="Gwen, a guest", email="p2@example.org", user_id=one.user_profile_id)
+message = Message.objects.create(event=today, body="Doors open at ten.", channels=["in_app"], audience="invited")
+announcements.send_now(message_id=message.pk, actor=owner)
+sending.fan_out(message_id=message.pk)
 """
 
 
@@ -94,6 +102,10 @@ def test_a_version_comes_and_goes_as_the_runbook_says(tmp_path):
             ("today", "published", "always"),
         ]
         assert rows(name, "SELECT to_status, db_user FROM event_attendance_audit") == [("late", APP)]
+        sent = run("sh", "-c", commands("Messages"), **given)
+        assert "healthy stuck_deliveries" in " ".join(sent.split())
+        assert "0 of 0 mended, 0 left." in sent
+        assert rows(name, "SELECT status FROM event_messages") == [("sent",)]
         run("sh", "-c", commands("Roll back"), **given)
         assert [table for table in tables(name) if table in before or "attendance" in table[0]] == before
         left = rows(name, attendees)
@@ -105,6 +117,10 @@ def test_a_version_comes_and_goes_as_the_runbook_says(tmp_path):
         assert row["attendance_notes"] == "with a comma, and a line\nbreak"
         with (tmp_path / "event_attendance_audit.csv").open(newline="") as file:
             assert [(row["from_status"], row["to_status"]) for row in csv.DictReader(file)] == [("unknown", "late")]
+        with (tmp_path / "event_guests.csv").open(newline="") as file:
+            assert [row["guest_name"] for row in csv.DictReader(file)] == ["Gwen, a guest"]
+        with (tmp_path / "user_link_audit.csv").open(newline="") as file:
+            assert [row["outcome"] for row in csv.DictReader(file)] == ["linked", "linked"]
         assert (tmp_path / "before.dump").stat().st_size > 10_000
         # And forward again.
         run("sh", "-c", commands("Migrate"), **given)

@@ -58,6 +58,9 @@ def links() -> list[Trigger]:
     person, or none again, takes over those that were the former's, unread. Whoever is only removed
     from the list keeps what they were sent.
 
+    The statements are planned anew each time (EXECUTE): a plan kept from an update of one row would
+    compare each of ten thousand with each.
+
     A snapshot older than somebody's insert would miss that delivery (it locks the guest, but writes
     nothing there to collide with), so links are made at READ COMMITTED only.
     """
@@ -89,43 +92,57 @@ def links() -> list[Trigger]:
             when=pgtrigger.After,
             operation=pgtrigger.Update,
             referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+            declare=[("found", "boolean")],
             func=f"""
-                {WRITE} {row.format(details="'from', o.user_id")}
-                FROM new_rows n JOIN old_rows o ON o.id = n.id
-                WHERE n.user_id IS DISTINCT FROM o.user_id OR n.linked_at IS DISTINCT FROM o.linked_at
-                ORDER BY n.id;
-
-                IF NOT EXISTS (SELECT {changed}) THEN
+                EXECUTE $sql$
+                    SELECT EXISTS (
+                        SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
+                        WHERE n.linked_at IS DISTINCT FROM o.linked_at OR n.removed_at IS DISTINCT FROM o.removed_at
+                    )
+                $sql$ INTO found;
+                IF NOT found THEN
+                    RETURN NULL;
+                END IF;
+                EXECUTE $sql$
+                    {WRITE} {row.format(details="'from', o.user_id")}
+                    FROM new_rows n JOIN old_rows o ON o.id = n.id
+                    WHERE n.linked_at IS DISTINCT FROM o.linked_at
+                    ORDER BY n.id
+                $sql$;
+                EXECUTE $sql$ SELECT EXISTS (SELECT {changed}) $sql$ INTO found;
+                IF NOT found THEN
                     RETURN NULL;
                 END IF;
                 IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
                     {violation(READ_COMMITTED, "guests are linked at READ COMMITTED only")}
                 END IF;
-                WITH changed AS (
-                    SELECT n.id, n.user_id AS person, o.user_id AS former, n.removed_at IS NULL AS listed {changed}
-                ), due AS (
-                    SELECT d.id, d.guest_id, d.event_id, d.phone_number, d.user_id AS had, changed.person
-                    FROM changed JOIN message_deliveries d ON d.guest_id = changed.id
-                    WHERE d.user_id IS NULL AND changed.person IS NOT NULL AND changed.listed
-                        OR d.user_id = changed.former AND changed.person IS DISTINCT FROM changed.former
-                    ORDER BY d.id FOR NO KEY UPDATE OF d
-                ), decided AS (
-                    SELECT due.id, due.had, link.*
-                    FROM due CROSS JOIN LATERAL messaging_link(due.guest_id, due.event_id, due.phone_number) AS link
-                    WHERE due.had IS NULL
-                    UNION ALL
-                    SELECT due.id, due.had, due.person, CASE WHEN due.person IS NULL THEN 'no_match' ELSE 'linked' END,
-                        'manual', 'followed'
-                    FROM due WHERE due.had IS NOT NULL
-                )
-                UPDATE message_deliveries d SET
-                    user_id = decided.person,
-                    link_outcome = CASE WHEN decided.had IS NULL THEN 'backfilled' ELSE decided.outcome END,
-                    link_method = decided.method,
-                    link_case = decided.applied,
-                    linked_at = clock_timestamp(),
-                    read_at = CASE WHEN decided.had IS NULL THEN d.read_at END
-                FROM decided WHERE d.id = decided.id;
+                EXECUTE $sql$
+                    WITH changed AS (
+                        SELECT n.id, n.user_id AS person, o.user_id AS former, n.removed_at IS NULL AS listed {changed}
+                    ), due AS (
+                        SELECT d.id, d.guest_id, d.event_id, d.phone_number, d.user_id AS had, changed.person
+                        FROM changed JOIN message_deliveries d ON d.guest_id = changed.id
+                        WHERE d.user_id IS NULL AND changed.person IS NOT NULL AND changed.listed
+                            OR d.user_id = changed.former AND changed.person IS DISTINCT FROM changed.former
+                        ORDER BY d.id FOR NO KEY UPDATE OF d
+                    ), decided AS (
+                        SELECT due.id, due.had, link.*
+                        FROM due CROSS JOIN LATERAL messaging_link(due.guest_id, due.event_id, due.phone_number) AS link
+                        WHERE due.had IS NULL
+                        UNION ALL
+                        SELECT due.id, due.had, due.person,
+                            CASE WHEN due.person IS NULL THEN 'no_match' ELSE 'linked' END, 'manual', 'followed'
+                        FROM due WHERE due.had IS NOT NULL
+                    )
+                    UPDATE message_deliveries d SET
+                        user_id = decided.person,
+                        link_outcome = CASE WHEN decided.had IS NULL THEN 'backfilled' ELSE decided.outcome END,
+                        link_method = decided.method,
+                        link_case = decided.applied,
+                        linked_at = clock_timestamp(),
+                        read_at = CASE WHEN decided.had IS NULL THEN d.read_at END
+                    FROM decided WHERE d.id = decided.id
+                $sql$;
                 RETURN NULL;
             """,
         ),

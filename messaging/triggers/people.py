@@ -6,7 +6,10 @@ from config.database import Trigger
 
 
 def verified() -> list[Trigger]:
-    """After each statement on people: guests who fit someone that became reachable by e-mail or phone."""
+    """After each statement on people: guests who fit someone that became reachable by e-mail or phone.
+
+    Planned anew each time (EXECUTE), for one person or for thousands.
+    """
 
     def trigger(operation, mail, phone, **referencing):
         return Trigger(
@@ -17,7 +20,7 @@ def verified() -> list[Trigger]:
             referencing=pgtrigger.Referencing(**referencing),
             declare=[("candidates", "uuid[]")],
             func=f"""
-                SELECT array_agg(fitting.id) INTO candidates FROM (
+                EXECUTE $sql$ SELECT array_agg(fitting.id) FROM (
                     SELECT g.id FROM {mail} JOIN event_guests g ON g.email = lower(n.email)
                         AND g.removed_at IS NULL AND g.user_id IS NULL
                     WHERE n.email_verified AND n.is_active AND n.erased_at IS NULL
@@ -25,7 +28,7 @@ def verified() -> list[Trigger]:
                     SELECT g.id FROM {phone} JOIN event_guests g ON g.phone = n.phone
                         AND g.removed_at IS NULL AND g.user_id IS NULL
                     WHERE n.phone_verified AND n.phone <> '' AND n.is_active AND n.erased_at IS NULL
-                ) AS fitting;
+                ) AS fitting $sql$ INTO candidates;
                 IF candidates IS NOT NULL THEN
                     PERFORM messaging_match_guests(candidates);
                 END IF;
@@ -59,8 +62,10 @@ def came_in() -> list[Trigger]:
             operation=pgtrigger.Insert,
             referencing=pgtrigger.Referencing(new="new_rows"),
             func="""
-                UPDATE event_guests g SET attendee_id = n.id
-                FROM new_rows n WHERE g.event_id = n.event_id AND g.user_id = n.user_profile_id;
+                EXECUTE $sql$
+                    UPDATE event_guests g SET attendee_id = n.id
+                    FROM new_rows n WHERE g.event_id = n.event_id AND g.user_id = n.user_profile_id
+                $sql$;
                 RETURN NULL;
             """,
         )

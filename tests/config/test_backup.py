@@ -30,6 +30,8 @@ def test_a_backup_is_restored_whole_and_on_guard(tmp_path):
     person = factories.UserProfileFactory()
     asked = join_requests.send(event_id=event.pk, person=person, plus_ones=1).row
     join_requests.approve(request_id=asked.pk, actor=organizer, note="Welcome")
+    guest = factories.EventGuestFactory(event=event, email="gwen@example.org")
+    factories.MessageDeliveryFactory(message__event=event, guest=guest)
     source = connection.settings_dict["NAME"]
     with database("restored") as restored:
         given = {
@@ -50,6 +52,11 @@ def test_a_backup_is_restored_whole_and_on_guard(tmp_path):
                 with pytest.raises(psycopg.errors.IntegrityError) as refusal:
                     own.execute(statement)
                 assert refusal.value.diag.constraint_name == constraint
+            # Links are made as before.
+            linked = "UPDATE event_guests SET user_id = %s, linked_at = clock_timestamp(), link_outcome = 'linked'"
+            own.execute(linked, [person.pk])
+            followed = "SELECT user_id, link_outcome FROM message_deliveries WHERE guest_id = %s"
+            assert own.execute(followed, [guest.pk]).fetchall() == [(person.pk, "backfilled")]
             # The counter counts on, and identities go on after the restored rows.
             own.execute("UPDATE event_attendees SET plus_ones = 0")
             assert own.execute("SELECT seats_taken FROM events").fetchone() == (1,)
@@ -65,6 +72,7 @@ ATTACKS = {
     "UPDATE event_attendees SET plus_ones = 3": "events_event_seats_within_capacity",
     "UPDATE event_attendees SET owner_id = 'somebody else'": "attendance_attendee_owner_of_profile",
     "UPDATE event_join_requests SET status = 'pending'": "requests_joinrequest_decided_when_decided",
+    "DELETE FROM user_link_audit": "messaging_audit_append_only",
 }
 
 

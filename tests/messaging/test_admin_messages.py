@@ -922,3 +922,13 @@ def test_addresses_that_no_page_of_ours_makes_are_refused(desk, event, on_its_wa
         assert desk.get(page).status_code in (302, 400), page
     assert desk.get(reverse("admin:messaging_message_preview", args=("x",))).status_code == 404
     assert MessageDelivery.objects.count() == 8
+
+
+def test_what_a_message_was_before_can_be_looked_at(desk, event, organizer):
+    message = draft(event, subject="First words")
+    desk.post(page_of(message), form_of(desk, page_of(message)) | {"subject": ["Second words"], "_continue": ["1"]})
+    latest, first = message.history.all()
+    assert (first.subject, latest.subject, latest.history_user) == ("First words", "Second words", organizer)
+    page = reverse("admin:messaging_message_simple_history", args=(message.pk, first.history_id))
+    assert "First words" in read(desk.get(page)) and desk.get(page_of(message, "history")).status_code == 200
+    assert desk.post(page, {"subject": "Other"}).status_code == 403

@@ -94,11 +94,10 @@ def links() -> list[Trigger]:
             referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
             declare=[("found", "boolean")],
             func=f"""
+                -- Counted, as EXISTS is planned in the hope of an early hit, and most have none.
                 EXECUTE $sql$
-                    SELECT EXISTS (
-                        SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
-                        WHERE n.linked_at IS DISTINCT FROM o.linked_at OR n.removed_at IS DISTINCT FROM o.removed_at
-                    )
+                    SELECT count(*) > 0 FROM new_rows n JOIN old_rows o ON o.id = n.id
+                    WHERE n.linked_at IS DISTINCT FROM o.linked_at OR n.removed_at IS DISTINCT FROM o.removed_at
                 $sql$ INTO found;
                 IF NOT found THEN
                     RETURN NULL;
@@ -109,7 +108,7 @@ def links() -> list[Trigger]:
                     WHERE n.linked_at IS DISTINCT FROM o.linked_at
                     ORDER BY n.id
                 $sql$;
-                EXECUTE $sql$ SELECT EXISTS (SELECT {changed}) $sql$ INTO found;
+                EXECUTE $sql$ SELECT count(*) > 0 {changed} $sql$ INTO found;
                 IF NOT found THEN
                     RETURN NULL;
                 END IF;

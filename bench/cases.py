@@ -23,6 +23,8 @@ from attendance.operations import absence
 from config.database import uuid7
 from events.models import Event
 from events.sign_in import access_token
+from messaging.models import EventGuest, MessageDelivery
+from messaging.operations import planning
 from requests.models import JoinRequest, Status
 
 from . import data
@@ -561,6 +563,137 @@ def trigger(_bench):
     )
 
 
+def link(_bench):
+    """10,000 guests with three deliveries each become known: an import of people, say."""
+    owner, organizer = data.organization()
+    people = data.people(10_000)
+    event = data.event(owner)
+    guests = data.guests(event, len(people))
+    message = data.message(event, organizer)
+    data.deliveries(message, guests, ["in_app", "sms", "email"])
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS bench_links; CREATE TABLE bench_links (guest uuid, person uuid)")
+        with cursor.copy("COPY bench_links FROM STDIN") as copy:
+            for guest, person in zip(guests, people, strict=True):
+                copy.write_row([guest.pk, person.pk])
+        cursor.execute("ANALYZE")
+    known = """UPDATE event_guests g SET user_id = l.person, link_outcome = 'linked', link_method = 'email',
+        linked_at = clock_timestamp() FROM bench_links l WHERE l.guest = g.id"""
+    theirs = """UPDATE message_deliveries d SET user_id = l.person, link_outcome = 'backfilled', link_method = 'guest',
+        link_case = 'own_link', linked_at = clock_timestamp() FROM bench_links l WHERE l.guest = d.guest_id"""
+
+    def write(*statements, triggers=True):
+        def measure():
+            with transaction.atomic(), connection.cursor() as cursor:
+                if not triggers:
+                    for table in ("event_guests", "message_deliveries"):
+                        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                with timed() as seconds:
+                    for statement in statements:
+                        cursor.execute(statement)
+                mine = MessageDelivery.objects.filter(message=message, user__isnull=False).count()
+                assert mine == 3 * len(people), mine
+                transaction.set_rollback(True)
+            return seconds()
+
+        return measure
+
+    yield in_rounds(
+        "link, 10,000 guests with 30,000 deliveries",
+        "seconds",
+        ROUNDS,
+        {
+            "one UPDATE of the guests, all follows": write(known),
+            "two plain UPDATEs, without triggers": write(known, theirs, triggers=False),
+        },
+        {"one UPDATE of the guests, all follows": "and 40,000 rows of the audit"},
+    )
+
+
+def fan_out(_bench):
+    """A message to 10,000 guests over three channels."""
+    owner, organizer = data.organization()
+    event = data.event(owner)
+    guests = data.guests(event, 10_000)
+    for guest, person in zip(guests, data.people(5000), strict=False):
+        guest.user = person
+    EventGuest.objects.bulk_update(guests[:5000], ["user"], batch_size=data.BATCH)
+    channels = ["in_app", "sms", "email"]
+    messages = [data.message(event, organizer, channels=channels) for _ in range(2)]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    bare = """
+        INSERT INTO message_deliveries
+            (message_id, event_id, guest_id, user_id, channel, phone_number, email, status)
+        SELECT %s, g.event_id, g.id, g.user_id, one.channel, g.phone, g.email, 'queued'
+        FROM event_guests g CROSS JOIN unnest(%s::text[]) AS one(channel) WHERE g.event_id = %s AND g.removed_at IS NULL"""
+
+    def in_vain(act):
+        with transaction.atomic():
+            seconds = act()
+            transaction.set_rollback(True)
+        return seconds
+
+    def ours():
+        with timed() as seconds, connection.cursor() as cursor:
+            query, params = planning.of_audience(messages[0])
+            cursor.execute(planning.PLAN.format(candidates=query) + planning.INSERT, params | {"on": channels})
+            assert cursor.rowcount == 30_000
+        return seconds()
+
+    def plain():
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE message_deliveries DISABLE TRIGGER USER")
+            with timed() as seconds:
+                cursor.execute(bare, [messages[1].pk, channels, event.pk])
+            assert cursor.rowcount == 30_000
+        return seconds()
+
+    yield in_rounds(
+        "fan_out, 10,000 guests over three channels",
+        "seconds",
+        ROUNDS,
+        {
+            "planned, linked, audited": lambda: in_vain(ours),
+            "a bare INSERT … SELECT, without triggers": lambda: in_vain(plain),
+        },
+        {"planned, linked, audited": "half of them linked; 30,000 rows of the audit"},
+    )
+
+
+def inbox(bench):
+    """The first page of somebody who got 100 messages, beside one who got 100,000."""
+    bench.serve()
+    owner, organizer = data.organization()
+    few, many = data.people(2)
+    event = data.event(owner)
+    for person, number in ((few, 100), (many, 100_000)):
+        data.inbox(event, organizer, person, number)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    path = "/api/v1/me/messages/?page_size=50"
+    for person in (few, many):
+        answer = bench.record("inbox", "GET", path, person)
+        assert len(answer.json()["results"]) == 50
+    statements = bench.template("inbox", person=many.pk)
+
+    def site(person):
+        request = bench.call("GET", path, person)
+        return lambda: bench.calls([request] * 200, 200)
+
+    yield in_rounds(
+        "inbox",
+        "pages a second",
+        ROUNDS,
+        {
+            "100 messages": site(few),
+            "100,000 messages": site(many),
+            "100,000, bare view, the same SQL": lambda: bench.replay("inbox", many, [{"person": many.pk}] * 200),
+        },
+        {"100 messages": f"{statements} statements"},
+    )
+
+
 CASES = {
     "approve": approve,
     "join": join,
@@ -572,4 +705,7 @@ CASES = {
     "attendance_list": attendance_list,
     "import": import_,
     "trigger": trigger,
+    "link": link,
+    "fan_out": fan_out,
+    "inbox": inbox,
 }

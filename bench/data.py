@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from attendance.models import Attendee
 from events.models import Event, Membership, Organization, UserProfile
+from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import JoinRequest, Status
 
 _number = count(1)
@@ -71,6 +72,57 @@ def attendees(event, persons) -> list[Attendee]:
                 looking_for="A co-founder with a background in logistics",
             )
             for person in persons
+        ],
+        batch_size=BATCH,
+    )
+
+
+def guests(event, number) -> list[EventGuest]:
+    """Guests without an account."""
+    rows = [
+        EventGuest(event=event, guest_name=f"Guest {n}", email=f"guest{n}@example.org", phone=f"+1415{n:07}")
+        for n in range(number)
+    ]
+    return EventGuest.objects.bulk_create(rows, batch_size=BATCH)
+
+
+def message(event, author, **fields) -> Message:
+    """One that is on its way to everybody on the list."""
+    fields = {"subject": "Welcome", "body": "Doors open at ten, {name}.", "audience": "invited"} | fields
+    return Message.objects.create(event=event, created_by=author, status=Message.Status.SENDING, **fields)
+
+
+def deliveries(message, guests, channels) -> None:
+    rows = [MessageDelivery(message=message, guest=guest, channel=channel) for channel in channels for guest in guests]
+    MessageDelivery.objects.bulk_create(rows, batch_size=BATCH)
+
+
+def inbox(event, author, person, number) -> None:
+    """So many messages to one person, read but for the last few."""
+    rows = [
+        Message(
+            event=event,
+            created_by=author,
+            subject=f"Message {n}",
+            body="Doors open at ten.",
+            channels=["in_app"],
+            status=Message.Status.SENT,
+        )
+        for n in range(number)
+    ]
+    Message.objects.bulk_create(rows, batch_size=BATCH)
+    read_at = timezone.now()
+    MessageDelivery.objects.bulk_create(
+        [
+            MessageDelivery(
+                message=row,
+                user=person,
+                channel="in_app",
+                status="delivered",
+                sent_at=read_at,
+                read_at=read_at if n < number - 20 else None,
+            )
+            for n, row in enumerate(rows)
         ],
         batch_size=BATCH,
     )

@@ -41,9 +41,14 @@ def to_e164(text: str, region: str | None = None) -> str:
         number = parse(text, region or settings.PHONE_REGION)
     except NumberParseException:
         number = None
-    if number is None or not is_possible_number(number):
+    stored = format_number(number, PhoneNumberFormat.E164) if number and is_possible_number(number) else ""
+    if not 0 < len(stored) <= LONGEST_PHONE:
         raise ValidationError(_("This is no phone number that can be called."), code="invalid_phone")
-    return format_number(number, PhoneNumberFormat.E164)
+    return stored
+
+
+LONGEST_PHONE = 16
+"""E.164: a plus and fifteen digits. What libphonenumber finds possible may have more."""
 
 
 def validate_region(value: str) -> None:

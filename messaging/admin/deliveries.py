@@ -14,7 +14,7 @@ from events.models import UserProfile
 
 from ..models import DeliveryStatus, MessageDelivery
 from ..operations import announcements
-from .words import moment, zone_of
+from .words import moment, title_of, zone_of
 
 COLOURS = {
     DeliveryStatus.QUEUED.value: "default",
@@ -243,7 +243,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
 
     @display(description=_("message"))
     def of_message(self, row):
-        return str(row.message)
+        return title_of(row.message, row.event)
 
     @display(description=_("status"), label=COLOURS)
     def state(self, row):

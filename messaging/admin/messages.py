@@ -29,7 +29,7 @@ from ..models import Channel, DeliveryStatus, EventGuest, Kind, Message, Message
 from ..operations import announcements
 from .preview import preview_of
 from .watching import watched
-from .words import COLOURS, audience_of, named, state_of, two_lines, zone_of
+from .words import COLOURS, audience_of, named, state_of, title_of, two_lines, zone_of
 
 Status = Message.Status
 
@@ -55,6 +55,26 @@ def _is_stopped(message):
     return message.status == Status.SENDING and bool(message.stopped_at)
 
 
+class KindFilter(admin.SimpleListFilter):
+    """Organisers' own messages, unless one asks for the system's: of these there are many more."""
+
+    title, parameter_name = gettext_lazy("kind"), "kind"
+
+    def lookups(self, request, model_admin):
+        return [("all", gettext_lazy("All")), *Kind.choices]
+
+    def choices(self, changelist):
+        """Without Django's "All": what is shown first is announcements."""
+        chosen = self.value() or Kind.ANNOUNCEMENT
+        for key, label in self.lookup_choices:
+            address = changelist.get_query_string({self.parameter_name: key})
+            yield {"selected": chosen == key, "query_string": address, "display": label}
+
+    def queryset(self, request, queryset):
+        chosen = self.value() or Kind.ANNOUNCEMENT
+        return queryset if chosen == "all" else queryset.filter(kind=chosen)
+
+
 @admin.register(Message)
 class MessageAdmin(HistoryAdmin):
     """Organisers' announcements; and the system's own notices, which are looked at only.
@@ -63,7 +83,7 @@ class MessageAdmin(HistoryAdmin):
     """
 
     list_display = ["what", "event", "state", "over", "to_whom", "when", "by"]
-    list_filter = [("event", ScopedFilter), "status", "kind"]
+    list_filter = [("event", ScopedFilter), "status", KindFilter]
     list_select_related = ["event", "created_by"]
     search_fields = ["subject", "body"]
     sortable_by = ()
@@ -172,7 +192,7 @@ class MessageAdmin(HistoryAdmin):
     @display(description=gettext_lazy("message"), header=True)
     def what(self, message):
         kind = "" if message.kind == Kind.ANNOUNCEMENT else message.get_kind_display()
-        return [str(message), kind or Truncator(" ".join(message.body.split())).chars(70)]
+        return [title_of(message, message.event), kind or Truncator(" ".join(message.body.split())).chars(70)]
 
     @display(description=gettext_lazy("state"), label=COLOURS, ordering="status")
     def state(self, message):

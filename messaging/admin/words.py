@@ -9,6 +9,7 @@ from events.admin import local
 
 from .. import audiences
 from ..models import Channel, Message
+from ..models.messages import filled
 
 Status = Message.Status
 COLOURS = {
@@ -24,6 +25,11 @@ COLOURS = {
 def zone_of(row):
     """The zone of a row's event; the site's where it belongs to none."""
     return row.event.zone if row and row.event else timezone.get_default_timezone()
+
+
+def title_of(message, event) -> str:
+    """How a list names a message: with the event's title filled in; the name stays a placeholder."""
+    return filled(str(message), name="{name}", event=event.title if event else "")
 
 
 def moment(column, label):

@@ -151,6 +151,7 @@ class Message(models.Model):
     fanned_out_at = models.DateTimeField(_("deliveries made"), null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
     stopped_at = models.DateTimeField(_("stopped"), null=True, editable=False)
+    withdrawn_at = models.DateTimeField(_("rest taken back"), null=True, editable=False)
     recipients = models.PositiveIntegerField(_("recipients"), null=True, editable=False)
     error = models.TextField(_("error"), blank=True, default="", db_default="", editable=False)
     key = models.CharField(max_length=200, null=True, unique=True, editable=False)

@@ -207,8 +207,9 @@ def withdraw_rest(*, message_id, actor) -> Outcome:
     withdrawn = rows.update(
         status=DeliveryStatus.FAILED, withdrawn_at=Now(), error=str(_("Taken back by an organiser before it was sent."))
     )
-    fields = {"stopped_at": None} | ({} if message.fanned_out_at else {"fanned_out_at": timezone.now()})
-    _set(message, actor, f"{withdrawn} deliveries withdrawn", audience="", **fields)
+    fields = {"stopped_at": None, "withdrawn_at": timezone.now()}
+    fields |= {} if message.fanned_out_at else {"fanned_out_at": timezone.now()}
+    _set(message, actor, f"{withdrawn} deliveries withdrawn", **fields)
     sending.finish(message_ids=[message.pk])
     return Outcome(message, changed=True)
 

@@ -164,12 +164,17 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Summary:
-    """What sending would do now. ``off``: channels of the message that are not set up, and why."""
+    """What sending would do now.
+
+    Of the ``recipients``, ``waiting`` find it in the app alone, and only once they have an account.
+    ``unreached`` get nothing at all. ``off``: channels of the message that are not set up, and why.
+    """
 
     recipients: int
     by_channel: dict[str, int]
     left_out: list[LeftOut] = field(default_factory=list)
     unreached: int = 0
+    waiting: int = 0
     sample: list[Recipient] = field(default_factory=list)
     off: dict[str, str] = field(default_factory=dict)
 
@@ -178,7 +183,7 @@ SAMPLE = 10
 
 
 def summary(message: Message) -> Summary:
-    """For the preview: counts, who is left out, a sample. ``unreached`` get nothing over any channel."""
+    """For the preview: counts, who is left out, a sample."""
     candidates = of_audience(message)
     with connection.cursor() as cursor:
         _run(
@@ -206,18 +211,23 @@ def summary(message: Message) -> Summary:
         people = cursor.fetchall()
         _run(
             """
-            SELECT count(*) FILTER (WHERE reached), count(*) FILTER (WHERE NOT reached) FROM (
-                SELECT bool_or(reason IS NULL) AS reached FROM planned GROUP BY coalesce(person, guest_id)
+            SELECT count(*) FILTER (WHERE reached), count(*) FILTER (WHERE NOT reached),
+                count(*) FILTER (WHERE reached AND NOT outside AND nobody)
+            FROM (
+                SELECT bool_or(reason IS NULL) AS reached, bool_and(person IS NULL) AS nobody,
+                    bool_or(reason IS NULL AND channel <> 'in_app') AS outside
+                FROM planned GROUP BY coalesce(person, guest_id)
             ) AS one
             """,
             candidates,
             cursor,
         )
-        recipients, unreached = cursor.fetchone()
+        recipients, unreached, waiting = cursor.fetchone()
     off = channels.off_reasons()
     return Summary(
         recipients=recipients,
         unreached=unreached,
+        waiting=waiting,
         by_channel={
             one: sum(n for c, reason, n, _names in groups if c == one and not reason) for one in message.channels
         },

@@ -420,7 +420,7 @@ def _finish(*, message_id) -> bool:
     rows = message.deliveries.order_by()
     if message.status != Message.Status.SENDING or message.stopped_at:
         return False
-    if message.audience and _make(message):
+    if not message.withdrawn_at and _make(message):
         for channel in message.channels:
             start("messaging.tasks.run", channel)
     found = set(rows.values_list("status", flat=True).distinct())

@@ -549,7 +549,8 @@ def test_the_list_says_how_far_each_is_without_a_query_a_row(desk, event, on_its
     for query, count in (
         (f"?event__id__exact={event.pk}", 12),
         ("?status__exact=sending", 1),
-        ("?kind__exact=reminder", 0),
+        ("?kind=reminder", 0),
+        ("?kind=all", 12),
         ("?q=Later", 1),
     ):
         assert len(desk.get(LIST + query).context["cl"].result_list) == count, query

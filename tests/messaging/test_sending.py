@@ -117,7 +117,7 @@ def test_the_plan_says_who_is_left_out_and_why(event, settings):
         ("email", "opted_out"): (1, ["Stop"]),
     }
     assert plan.by_channel == {"in_app": 6, "push": 0, "email": 2}
-    assert (plan.recipients, plan.unreached, planning.count(message)) == (6, 1, 6)
+    assert (plan.recipients, plan.unreached, plan.waiting, planning.count(message)) == (6, 1, 2, 6)
     assert list(plan.off) == ["push"]
     assert len(plan.sample) == 6
     assert planning.make(planning.of_audience(message)) == 8  # what was planned is what is made

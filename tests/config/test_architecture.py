@@ -102,6 +102,10 @@ MORE = {
         "sign_in",  # settings name its classes, so it can't be part of api
     },
     "attendance": set(),
+    "messaging": {
+        "audiences",  # whom a message may go to; upper apps add theirs
+        "channels",  # a module a provider
+    },
     "requests": {"audiences"},  # whom a message may go to, registered with messaging
     "config": {
         "admin",

@@ -626,7 +626,8 @@ def fan_out(_bench):
         INSERT INTO message_deliveries
             (message_id, event_id, guest_id, user_id, channel, phone_number, email, status)
         SELECT %s, g.event_id, g.id, g.user_id, one.channel, g.phone, g.email, 'queued'
-        FROM event_guests g CROSS JOIN unnest(%s::text[]) AS one(channel) WHERE g.event_id = %s AND g.removed_at IS NULL"""
+        FROM event_guests g CROSS JOIN unnest(%s::text[]) AS one(channel)
+        WHERE g.event_id = %s AND g.removed_at IS NULL"""
 
     def in_vain(act):
         with transaction.atomic():

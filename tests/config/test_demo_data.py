@@ -34,6 +34,7 @@ from config import demo, integrity
 from config.database import write
 from config.demo import agenda, clock, photos
 from config.demo.people import PASSWORD
+from config.post_office import PostOffice
 from events.models import Event, Membership, Organization, Session, UserProfile
 from events.operations import accounts
 from messaging.models import (
@@ -571,6 +572,24 @@ def test_a_demo_from_before_attendance_gets_it(made):
     assert event("demo:over").status == "completed"
 
 
+def test_a_demo_from_before_messages_gets_them(made):
+    before, told = counts(), said()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("DELETE FROM event_invitation_links WHERE guest_id IS NOT NULL")
+        for table in ("message_deliveries", "event_messages", "event_guests", "user_link_audit"):
+            cursor.execute(f"DELETE FROM {table}")
+        for table in ("message_opt_outs", "push_devices", "notice_preferences"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    demo.build(now=made.now + timedelta(days=1))
+    after = counts()
+    for label in ("EventGuest", "OptOut", "PushDevice", "NoticePreference"):
+        assert after[f"messaging.{label}"] == before[f"messaging.{label}"]
+    assert [key for key, *_rest in said()] == [key for key, *_rest in told]
+    assert_alive(made.now + timedelta(days=1))
+
+
 def test_what_people_did_stays(made):
     approved = JoinRequest.objects.pending().filter(event__external_id="demo:next", held=False).first()
     actor = made.logins["organizer@demo.example"]
@@ -600,6 +619,16 @@ def test_what_people_did_stays(made):
     assert Event.objects.count() == len(agenda.EVENTS)
 
 
+def said():
+    """Each of the demo's deliveries, and how far it got."""
+    return sorted(
+        MessageDelivery.objects.exclude(message__key=None)
+        .filter(message__kind="announcement")
+        .values_list("message__key", "channel", "status", "link_case", "phone_number", "email"),
+        key=str,
+    )
+
+
 def test_made_twice_it_is_the_same(db):
     start = transaction.savepoint()
     made = demo.build()
@@ -621,19 +650,26 @@ def test_made_twice_it_is_the_same(db):
             marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
         )
 
-    def said():
-        return sorted(
-            MessageDelivery.objects.exclude(message__key=None)
-            .filter(message__kind="announcement")
-            .values_list("message__key", "channel", "status", "link_case", "phone_number", "email"),
-            key=str,
-        )
-
     first = facts()
     transaction.savepoint_rollback(start)
     assert facts() == []
     demo.build(now=made.now)
     assert facts() == first
+
+
+def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(db, settings):
+    start = transaction.savepoint()
+    made = demo.build()
+    first = said()
+    transaction.savepoint_rollback(start)
+    with PostOffice(calls_back=False) as office:
+        for name, value in office.settings.items():
+            setattr(settings, name, value)
+        demo.build(now=made.now)
+    assert said() == first
+    waiting = MessageDelivery.objects.filter(status__in=DeliveryStatus.UNDECIDED, message__stopped_at=None)
+    assert not waiting.exists()
+    assert MessageDelivery.objects.filter(message__kind="join_decision", channel="email", status="sent").count() > 50
 
 
 # -- the command ---------------------------------------------------------------------------------

@@ -17,9 +17,13 @@ _redis = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_conne
 _migrated = False
 
 
-def beat() -> None:
-    """Called by a worker: there is a beat, a broker and a worker."""
-    _redis.set(HEARTBEAT, int(time.time()), ex=HEARTBEAT_LASTS)
+QUEUES = ("celery", "messages")
+"""Each may have workers of its own (settings.CELERY_TASK_ROUTES)."""
+
+
+def beat(queue: str) -> None:
+    """Called by a worker: there is a beat, a broker, and a worker for this queue."""
+    _redis.set(f"{HEARTBEAT}:{queue}", int(time.time()), ex=HEARTBEAT_LASTS)
 
 
 @never_cache
@@ -50,9 +54,10 @@ def _migrations() -> str:
 
 def _redis_and_workers() -> tuple[str, str]:
     try:
-        return "ok", "ok" if _redis.exists(HEARTBEAT) else "silent"
+        silent = [queue for queue in QUEUES if not _redis.exists(f"{HEARTBEAT}:{queue}")]
     except redis.RedisError:
         return "unreachable", "unknown"
+    return "ok", f"silent: {', '.join(silent)}" if silent else "ok"
 
 
 @never_cache

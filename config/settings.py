@@ -236,6 +236,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout"
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "events.tasks.heartbeat", "schedule": 30.0, "options": {"expires": 25}},
+    "heartbeat-messages": {"task": "messaging.tasks.heartbeat", "schedule": 30.0, "options": {"expires": 25}},
     "admit-pending": {"task": "requests.tasks.admit_pending", "schedule": 60.0, "options": {"expires": 55}},
     "complete-events": {"task": "attendance.tasks.complete_events", "schedule": 60.0, "options": {"expires": 55}},
     "send-messages": {"task": "messaging.tasks.sweep", "schedule": 60.0, "options": {"expires": 55}},

@@ -15,7 +15,7 @@ from .operations import letters
 @shared_task
 def heartbeat():
     """Tells /readyz that beat schedules and a worker works."""
-    health.beat()
+    health.beat("celery")
 
 
 @shared_task

@@ -2,7 +2,15 @@
 
 from celery import shared_task
 
+from config import health
+
 from .operations import door_notices, letters, links, sending
+
+
+@shared_task
+def heartbeat():
+    """Tells /readyz that a worker takes the queue of messages."""
+    health.beat("messages")
 
 
 @shared_task

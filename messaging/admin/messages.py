@@ -337,7 +337,7 @@ class MessageAdmin(HistoryAdmin):
         with timezone.override(zone_of(message)):
             context = self.admin_site.each_context(request) | preview_of(message, request.user)
             context |= {
-                "title": _("Preview: {}").format(message),
+                "title": _("Preview: {}").format(title_of(message, message.event)),
                 "opts": self.opts,
                 "may_send": may_send,
                 "may_change": self.has_change_permission(request, message),
@@ -387,7 +387,7 @@ class MessageAdmin(HistoryAdmin):
         with timezone.override(zone_of(message)):
             context = self.admin_site.each_context(request) | self._watched(request, message)
             context |= {
-                "title": str(message),
+                "title": title_of(message, message.event),
                 "opts": self.opts,
                 "original": message,
                 "audience": audience_of(message),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+import messaging.tasks
 from config import health
 from events import tasks
 from events.models import AccountLetter, IdempotencyKey, PhoneCode
@@ -12,10 +13,12 @@ from tests.factories import UserProfileFactory
 
 
 @pytest.mark.django_db
-def test_heartbeat_tells_that_a_worker_works(client):
-    health._redis.delete(health.HEARTBEAT)
-    assert client.get("/readyz").json()["workers"] == "silent"
+def test_heartbeats_tell_that_each_queue_has_a_worker(client):
+    health._redis.delete(*[f"{health.HEARTBEAT}:{queue}" for queue in health.QUEUES])
+    assert client.get("/readyz").json()["workers"] == "silent: celery, messages"
     tasks.heartbeat()
+    assert client.get("/readyz").json()["workers"] == "silent: messages"
+    messaging.tasks.heartbeat()
     assert client.get("/readyz").json() == {
         "status": "ready",
         "database": "ok",
@@ -23,7 +26,7 @@ def test_heartbeat_tells_that_a_worker_works(client):
         "redis": "ok",
         "workers": "ok",
     }
-    assert 0 < health._redis.ttl(health.HEARTBEAT) <= health.HEARTBEAT_LASTS
+    assert 0 < health._redis.ttl(f"{health.HEARTBEAT}:celery") <= health.HEARTBEAT_LASTS
 
 
 @pytest.mark.django_db

@@ -18,7 +18,7 @@ OVERDUE = timedelta(minutes=30)
 
 def astray(event_id=None, guest_id=None):
     rows = MessageDelivery.objects.astray()
-    rows = rows.filter(event=event_id) if event_id else rows
+    rows = rows.filter(guest__event=event_id) if event_id else rows
     return rows.filter(guest=guest_id) if guest_id else rows
 
 

@@ -103,7 +103,7 @@ for model in (Flag, Sample, Switch):  # waffle's own pages, which anybody's note
 MEANING = {
     LINK_BY_PHONE: gettext_lazy(
         "On: guests and deliveries find their person by phone number. Off: only a guest's own link counts; "
-        "what comes in meanwhile is recorded as skipped, and a backfill links it later."
+        "what comes in meanwhile is recorded as skipped, and follows its guest once they are linked."
     ),
     FALLBACK_TO_USERS: gettext_lazy(
         "On: a delivery whose number no linked guest has goes to the one account that has verified it. "

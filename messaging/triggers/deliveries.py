@@ -60,14 +60,21 @@ def linked() -> list[Trigger]:
                 " OR NEW.guest_id IS DISTINCT FROM OLD.guest_id OR NEW.event_id IS DISTINCT FROM OLD.event_id"
             ),
             declare=[("own", "uuid")],
-            # What the trigger on guests writes (depth 2) says for itself how the link came about.
+            # What the trigger on guests writes (depth 2) says for itself how the link came about. A row
+            # that was loaded past these triggers has no event yet.
             func=f"""
-                IF NEW.id <> OLD.id OR NEW.message_id <> OLD.message_id
-                    OR NEW.guest_id IS DISTINCT FROM OLD.guest_id OR NEW.event_id IS DISTINCT FROM OLD.event_id
+                IF OLD.event_id IS NULL THEN
+                    NEW.event_id := coalesce(
+                        (SELECT event_id FROM event_guests WHERE id = OLD.guest_id),
+                        (SELECT event_id FROM event_messages WHERE id = OLD.message_id)
+                    );
+                END IF;
+                IF NEW.id <> OLD.id OR NEW.message_id <> OLD.message_id OR NEW.guest_id IS DISTINCT FROM OLD.guest_id
+                    OR OLD.event_id IS NOT NULL AND NEW.event_id IS DISTINCT FROM OLD.event_id
                 THEN
                     {violation(STAYS_ITSELF, "a delivery keeps its id, message, guest and event")}
                 END IF;
-                IF pg_trigger_depth() = 1 AND NEW.user_id IS NULL THEN
+                IF pg_trigger_depth() = 1 AND NEW.user_id IS NULL AND OLD.user_id IS NOT NULL THEN
                     SELECT user_id INTO own FROM event_guests
                     WHERE id = NEW.guest_id AND removed_at IS NULL FOR SHARE;
                     NEW.user_id := own;

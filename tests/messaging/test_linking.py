@@ -323,7 +323,7 @@ def test_raw_changes_of_a_delivery_are_on_record_as_made_by_hand(message):
             "UPDATE message_deliveries SET guest_id = NULL, user_id = (SELECT id FROM user_profiles LIMIT 1)",
             "messaging_delivery_stays_itself",
         ),
-        ("UPDATE message_deliveries SET event_id = NULL", "messaging_delivery_stays_itself"),
+        ("UPDATE message_deliveries SET event_id = event_id + 1", "messaging_delivery_stays_itself"),
         ("UPDATE event_guests SET id = gen_random_uuid()", "messaging_eventguest_stays_itself"),
         ("UPDATE event_guests SET phone = '0151 123'", "messaging_eventguest_phone_e164"),
         (
@@ -353,6 +353,22 @@ def test_the_database_refuses(message, change, constraint):
         sql(change)
     assert refused.value.__cause__.diag.constraint_name == constraint
     assert UserLinkAudit.objects.count() == 1
+
+
+def test_a_row_loaded_past_the_triggers_gets_its_event_when_it_gets_its_person(message):
+    to = guest(message.event, account(verified=False))
+    sql("SET LOCAL session_replication_role = replica")
+    row = insert(message, to)
+    sql("SET LOCAL session_replication_role = origin")
+    assert (row.user, row.event_id, row.link_outcome) == (None, None, None)
+    assert links.backfill(rows=[row.pk]) == 1
+    row.refresh_from_db()
+    assert (row.user, row.event_id, row.link_outcome, row.link_method) == (
+        to.user,
+        to.event_id,
+        "backfilled",
+        "backfill",
+    )
 
 
 def test_a_guest_of_another_event_is_refused(message):

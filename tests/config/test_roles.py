@@ -11,6 +11,7 @@ import logging
 import re
 import uuid
 import zipfile
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.postgres.fields import ArrayField
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, models, transaction
 from django.test import Client
@@ -29,6 +31,7 @@ from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from waffle.models import Switch
 
 from attendance.models import (
     AttendanceAudit,
@@ -57,14 +60,23 @@ from events.models import (
 )
 from events.operations import privacy
 from events.sign_in import PersonRefreshToken, access_token
-from messaging.models import EventGuest, Message, MessageDelivery, PushDevice
+from messaging.models import (
+    ChannelState,
+    EventGuest,
+    Message,
+    MessageDelivery,
+    OptOut,
+    PushDevice,
+    UserLinkAudit,
+)
+from messaging.operations import links, planning
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests, removals
 from tests.factories import EventFactory, OrganizationFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db
 
-OURS = ("events", "attendance", "requests")
+OURS = ("events", "attendance", "messaging", "requests")
 
 # -- The tables --------------------------------------------------------------------------------
 # People by letter. Organisation A: o owner, r organizer, d door, v viewer, a an attendee of its
@@ -95,6 +107,13 @@ MODELS = {
     "attendance.checkinpoint": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
     "attendance.doordevice": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "attendance.pointscale": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
+    "messaging.eventguest": {"view": "sorv", "add": "sor", "change": "sor", "delete": ""},
+    "messaging.message": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
+    "messaging.messagedelivery": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "messaging.userlinkaudit": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "messaging.channelstate": {"view": "s", "add": "", "change": "", "delete": ""},
+    "messaging.optout": {"view": "s", "add": "", "change": "", "delete": ""},
+    "waffle.switch": {"view": "s", "add": "", "change": "s", "delete": ""},
     "requests.joinrequest": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "requests.invitationlink": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "requests.ban": {"view": "sorv", "add": "", "change": "", "delete": "sor"},
@@ -122,11 +141,29 @@ ACTS = {
         "ban": "sor",
     },
     "attendance.doordevice": {"new_code": "sor", "revoke": "sor"},
+    "messaging.eventguest": {"link": "sor", "unlink": "sor", "remove": "sor", "restore": "sor", "invite": "sor"},
+    "messaging.message": {
+        "stop": "sor",
+        "resume": "sor",
+        "withdraw_rest": "sor",
+        "retry_failed": "sor",
+        "cancel": "sor",
+        "copy": "sor",
+    },
+    "messaging.messagedelivery": {"retry": "sor", "arrived": "sor", "leave_failed": "sor"},
     "requests.joinrequest": {"approve": "sor", "decline": "sor", "reopen": "sor", "ban": "sor"},
     "requests.invitationlink": {"revoke": "sor"},
 }
+OF_ROW = {("messaging.eventguest", "link")}
+"""Acts that are asked on a row's page only, and not offered on the list."""
+
+GATHERINGS = {"attendance.attendee": {"message_these": "sor"}, "messaging.eventguest": {"message_these": "sor"}}
+"""What is done with the selected rows of a list together."""
+
 LISTS = {
     "attendance.attendee": {"export": "sorv", "import": "sor"},
+    "messaging.eventguest": {"export": "sorv", "import": "sor"},
+    "messaging.messagedelivery": {"export": "sorv"},
     "requests.joinrequest": {"export": "sorv"},
     "events.event": {"import": "sor"},
 }
@@ -135,7 +172,14 @@ LISTS = {
 OF_EVENTS = {"attendance.attendee": {"figures": "sorv", "figures_data": "sorv"}}
 """Pages of a model about one event, and who opens them."""
 
-POST_ONLY = {"events.integrityresult": {"check"}}
+OF_ROWS = {"messaging.message": {"preview": "sorv", "progress": "sorv"}}
+"""Pages of one row beside its form, and who opens them."""
+
+ASKED_BY_SCRIPTS = {"messaging.message": {"candidates"}}
+"""Answers that need a question: test_candidates asks it."""
+
+POST_ONLY = {"events.integrityresult": {"check": []}, "messaging.channelstate": {"try_again": ["sms"]}}
+"""Pages of a model that only do something, with what their address asks for: for superusers."""
 
 SITE = {
     "index": {200: OWN + OTHERS + BOTH},
@@ -262,6 +306,20 @@ DOOR_PAGE = DOOR | {"point", "scanner", "memberorganizerfirst", "memberorganizer
 """What a scanner reads: who checked somebody in, too."""
 
 
+PHONES = {
+    "+14155550199": "phone",
+    "+14155550101": "ownphone",
+    "+14155550102": "memberdoorphone",
+    "+14155550103": "guestphone",
+    "+14155550104": "codephone",
+}
+"""Numbers of A: what marks are to texts."""
+
+MESSAGES = {f"{which}{what}" for which in ("", "draft", "other", "withdrawn") for what in ("subject", "body")}
+MESSAGES |= {"ownguest", "ownguestemail", "guest", "guestemail", "guestphone", "provider", "error", "audience"}
+"""What only organisers and the one to whom it was sent may read."""
+
+
 def given_away(response) -> set[str]:
     """The marks of A in an answer, whatever it is packed in."""
     body = b"".join(response.streaming_content) if response.streaming else response.content
@@ -269,7 +327,14 @@ def given_away(response) -> set[str]:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             body = b"\n".join(archive.read(name) for name in archive.namelist())
     text = body.decode(errors="replace") + repr(dict(response.headers)) + response.cookies.output()
-    return set(re.findall(rf"{A}([a-z]+)", text.lower()))
+    numbers = {mark for number, mark in PHONES.items() if number[1:] in text}
+    return set(re.findall(rf"{A}([a-z]+)", text.lower())) | numbers
+
+
+def phone(mark, which):
+    """The number of A with this mark; for B another."""
+    number = next(number for number, name in PHONES.items() if name == which)
+    return number if mark == A else number.replace("+1415", "+1312")
 
 
 # -- The world ---------------------------------------------------------------------------------
@@ -283,7 +348,7 @@ def person(mark, who="", **fields):
             "first_name": f"{mark}{who}first",
             "last_name": f"{mark}{who}last",
             "photo_url": f"/media/photos/{mark}{who}photo.jpg",
-            "phone": "+14155550199" if mark == A else "",
+            "phone": phone(mark, f"{who}phone" if who in ("own", "memberdoor") else "phone"),
             **fields,
         }
     )
@@ -401,7 +466,12 @@ def organization(mark, visitor):
         context={"email": f"{mark}letter", "language": "en"},
         error=f"{mark}letter",
     )
-    PhoneCode.objects.create(user=staff["organizer"], phone="+14155550123", expires_at=timezone.now())
+    PhoneCode.objects.create(
+        user=staff["organizer"],
+        phone=phone(mark, "codephone"),
+        replaces=phone(mark, "codephone"),
+        expires_at=timezone.now(),
+    )
     point = CheckInPoint.objects.create(event=event, name=f"{mark}point", kind="session", session=session)
     gate = DoorDevice.objects.create(event=event, name=f"{mark}scanner", may_add_walk_ins=True)
     gate.points.add(point)
@@ -430,21 +500,11 @@ def organization(mark, visitor):
         check_in.check_in(scanner=scanner, scans=scans)
     CheckInAttempt.objects.filter(event=event).update(code_hash=f"{mark}codehash")
     scale = PointScale.objects.create(organization=org)
-    message = Message.objects.create(
-        event=event, subject=f"{mark}subject", body=f"{mark}body {{name}}", status="sent", created_by=staff["organizer"]
-    )
-    guest = EventGuest.objects.create(
-        event=event,
-        guest_name=f"{mark}ownguest",
-        email=f"{mark}ownguestemail@example.org",
-        user=people["own"],
-    )
-    delivery = MessageDelivery.objects.create(
-        message=message, guest=guest, channel="in_app", status="sent", next_attempt_at=timezone.now()
-    )
-    phone = PushDevice.objects.create(
+    sent = messages_of(mark, event, people["own"], staff["organizer"])
+    installation = PushDevice.objects.create(
         user=people["own"], token=f"{mark}pushtoken", platform="ios", seen_at=timezone.now()
     )
+    opted_out = OptOut.objects.create(channel="email", address=f"{mark}optout@example.org", event=event, source="stop")
     device = TOTPDevice.objects.create(
         user=people["met"], name=f"{mark}device", key="6b61706572667563687364657669636531323334"
     )
@@ -469,6 +529,14 @@ def organization(mark, visitor):
         "attendance.checkinpoint": [point],
         "attendance.doordevice": [waiting, gate],
         "attendance.pointscale": [scale],
+        "messaging.eventguest": sent.guests,
+        "messaging.message": [*sent.messages, *Message.objects.filter(event=event).exclude(kind="announcement")],
+        "messaging.messagedelivery": [
+            sent.unknown,
+            *MessageDelivery.objects.filter(event__organization=org).exclude(pk=sent.unknown.pk),
+        ],
+        "messaging.userlinkaudit": list(UserLinkAudit.objects.filter(event__organization=org)),
+        "messaging.optout": [opted_out],
         "requests.joinrequest": [*requests.values(), elsewhere],
         "requests.invitationlink": [link],
         "requests.ban": list(Ban.objects.filter(event=event)),
@@ -493,13 +561,62 @@ def organization(mark, visitor):
         point=point,
         gate_token=gate_token,
         check_in=CheckIn.objects.get(event=event, point=None),
-        delivery=delivery,
-        phone=phone,
+        guest=sent.guests[0],
+        draft=sent.messages[0],
+        delivery=sent.read,
+        installation=installation,
         people=people,
         requests=requests,
         attendees=attendees,
         rows=rows,
         **staff,
+    )
+
+
+def messages_of(mark, event, own, organizer):
+    """Guests, and messages and deliveries in all states. One of them was sent to ``own``; the others are
+    nobody's to read but the organisers'."""
+    now = timezone.now()
+
+    def guest(name, **fields):
+        return EventGuest.objects.create(event=event, guest_name=f"{mark}{name}", **fields)
+
+    def message(which, status, **fields):
+        texts = {"subject": f"{mark}{which}subject", "body": f"{mark}{which}body {{name}}"}
+        fields = {"channels": ["in_app", "email"], "audience": "invited"} | fields
+        return Message.objects.create(event=event, status=status, created_by=organizer, **texts, **fields)
+
+    def delivery(message, to, channel, status, **fields):
+        return MessageDelivery.objects.create(
+            message=message, guest=to, channel=channel, status=status, next_attempt_at=now, **fields
+        )
+
+    contact = {"email": f"{mark}guestemail@example.org", "phone": phone(mark, "guestphone")}
+    listed = guest("guest", external_id=f"{mark}external", **contact)
+    mine = guest("ownguest", email=f"{mark}ownguestemail@example.org", user=own)
+    parked = guest("guest parked", link_outcome="ambiguous", link_method="email", linked_at=now)
+    removed = guest("guest removed", removed_at=now)
+    draft = message("draft", "draft")
+    scheduled = message("draft", "scheduled", scheduled_at=event.starts_at)
+    under_way = {"started_at": now, "fanned_out_at": now}
+    sending = message("other", "sending", **under_way)
+    stopped = message("withdrawn", "sending", stopped_at=now, **under_way)
+    failed = message("other", "failed", error=f"{mark}error", key=f"{mark}key", **under_way)
+    read = message("", "sent", audience="picked", audience_details={"guests": [f"{mark}audience"]}, **under_way)
+    sms = {"phone_number": contact["phone"], "error": f"{mark}error", "provider_id": f"{mark}provider"}
+    unknown = delivery(sending, listed, "sms", "unknown", **sms)
+    delivery(sending, parked, "email", "queued", email=contact["email"])
+    delivery(stopped, listed, "email", "queued", email=contact["email"])
+    delivery(stopped, mine, "in_app", "failed", withdrawn_at=now)
+    delivery(failed, listed, "email", "bounced", email=contact["email"], error=f"{mark}error")
+    delivered = delivery(read, mine, "in_app", "sent")
+    for model in (EventGuest, Message):
+        model.history.filter(event=event).update(history_change_reason=f"{mark}reason", history_user=organizer)
+    return SimpleNamespace(
+        guests=[listed, mine, parked, removed],
+        messages=[draft, scheduled, sending, stopped, failed, read],
+        unknown=unknown,
+        read=delivered,
     )
 
 
@@ -534,6 +651,12 @@ def both_organizations():
     a, b = organization(A, visitor), organization(B, visitor)
     health = IntegrityResult.objects.create(name="seats", level="healthy", violations=0, checked_at=timezone.now())
     a.rows["events.integrityresult"] = [health]
+    later = timezone.now() + timedelta(hours=1)
+    a.rows["messaging.channelstate"] = [
+        ChannelState.objects.create(channel="sms", last_error=f"{A}channel", paused_until=later)
+    ]
+    a.rows["waffle.switch"] = list(Switch.objects.order_by("name"))
+    b.rows["messaging.eventguest"] += guests_who_are_of(a, b)
     both = {letter: UserProfileFactory(first_name="Two", last_name="Jobs") for letter in "MW"}
     for letter, role_in_a, role_in_b in (("M", "door", "owner"), ("W", "viewer", "organizer")):
         for one, role in ((a, role_in_a), (b, role_in_b)):
@@ -556,6 +679,31 @@ def both_organizations():
         **both,
     }
     return SimpleNamespace(a=a, b=b, people=people)
+
+
+def guests_who_are_of(a, b):
+    """On B's list: somebody who is a person of A by their number, and somebody who may be. B knows the number."""
+    number, several = "+13125550177", "+13125550178"
+    met, shy = a.people["met"], a.people["shy"]
+    UserProfile.objects.filter(pk=met.pk).update(phone=number, phone_verified=True)
+    UserProfile.objects.filter(pk__in=[shy.pk, b.people["met"].pk]).update(phone=several, phone_verified=True)
+    guests = [
+        EventGuest.objects.create(event=b.event, guest_name=f"{B}theirs", phone=number),
+        EventGuest.objects.create(event=b.event, guest_name=f"{B}several", phone=several),
+    ]
+    links.match(guest_ids=[one.pk for one in guests])
+    for one in guests:
+        one.refresh_from_db()
+    assert [(one.user, one.link_outcome) for one in guests] == [(met, "linked"), (None, "ambiguous")]
+    message = Message.objects.get(event=b.event, status="sent", kind="announcement")
+    b.theirs = MessageDelivery.objects.create(
+        message=message, guest=guests[0], channel="in_app", status="sent", next_attempt_at=timezone.now()
+    )
+    assert b.theirs.user_id is not None or MessageDelivery.objects.get(pk=b.theirs.pk).user_id == met.pk
+    b.rows["messaging.messagedelivery"].append(b.theirs)
+    b.rows["messaging.userlinkaudit"] = list(UserLinkAudit.objects.filter(event__organization=b.organization))
+    b.strangers = guests
+    return guests
 
 
 def check_deferred():
@@ -654,14 +802,30 @@ def test_every_admin_route_has_an_expectation():
         if label in CLOSED:
             expected |= {name for name in admin_names() if name.startswith(f"{prefix}_")}
             continue
-        kinds = {*KINDS[:5], "act", *LISTS.get(label, ()), *OF_EVENTS.get(label, ()), *POST_ONLY.get(label, ())}
+        kinds = {*KINDS[:5], "act"}
+        for more in (LISTS, OF_EVENTS, OF_ROWS, ASKED_BY_SCRIPTS, POST_ONLY):
+            kinds |= {*more.get(label, ())}
         if hasattr(model, "history"):
             kinds.add("simple_history")
         expected |= {f"{prefix}_{kind}" for kind in kinds}
         acts = {act.name for act in model_admin.all_acts}
         assert acts == set(ACTS.get(label, ())), f"acts of {label}"
+        assert {act.name for act in model_admin.all_acts if act.of_row} == {
+            act for one, act in OF_ROW if one == label
+        }, f"acts of a row of {label}"
     assert set(admin_names()) == expected
     assert {label_of(model) for model in admin.site._registry} == set(MODELS) | CLOSED
+
+
+def test_every_action_of_a_list_has_an_expectation(world, rf):
+    request = rf.get("/")
+    request.user = world.people["s"]
+    for model, model_admin in admin.site._registry.items():
+        label = label_of(model)
+        if label in MODELS:
+            offered = {name for name in model_admin.get_actions(request) if name != "export_admin_action"}
+            acts = {act for act in ACTS.get(label, ()) if (label, act) not in OF_ROW}
+            assert offered == acts | set(GATHERINGS.get(label, ())), label
 
 
 def test_every_api_route_and_verb_has_an_expectation():
@@ -678,16 +842,18 @@ def test_every_text_of_the_organisation_is_marked(world):
     """The walk below proves nothing of a column that has no mark."""
     unmarked = {
         "events.userprofile.password",  # a hash; test_lookups_answer_no_questions guards it
-        "events.userprofile.phone",  # digits; looked for as they are
         "events.event.timezone",
         "events.organization.phone_region",  # two letters
-        "events.phonecode.phone",  # digits
-        "events.phonecode.replaces",
         "events.phonecode.secret",  # random
         "attendance.attendanceaudit.db_user",  # of the machine
         "events.integrityresult.name",  # of no organisation
         "events.integrityresult.level",
         "events.integrityresult.figures",
+        "messaging.message.audience",  # a word of ours
+        "messaging.messagedelivery.link_case",  # the database's word
+        "messaging.userlinkaudit.table_name",  # written by the database alone, with ids and its own words
+        "messaging.userlinkaudit.details",
+        "messaging.userlinkaudit.db_user",
     }
     plain = (models.CharField, models.TextField, models.JSONField)
     missing = set()
@@ -703,9 +869,11 @@ def test_every_text_of_the_organisation_is_marked(world):
                 if field.name in ("history_change_reason", "history_type") and model._meta.model_name not in (
                     "historicaljoinrequest",
                     "historicalattendee",
+                    "historicaleventguest",
+                    "historicalmessage",
                 ):
                     continue
-                if not any(A in str(row[field.attname]) for row in rows):
+                if not any(one in str(row[field.attname]) for row in rows for one in (A, *PHONES)):
                     missing.add(name)
     assert missing == set()
 
@@ -718,9 +886,10 @@ def pages_of(label, row):
     prefix = f"admin:{label.replace('.', '_')}"
     for kind in ("change", "delete", "history"):
         yield kind, None, reverse(f"{prefix}_{kind}", args=[row.pk])
-    if hasattr(type(row), "history"):
-        version = row.history.first()
+    if hasattr(type(row), "history") and (version := row.history.first()):  # a notice of the system has none
         yield "simple_history", None, reverse(f"{prefix}_simple_history", args=[row.pk, version.pk])
+    for kind in OF_ROWS.get(label, ()):
+        yield kind, None, reverse(f"{prefix}_{kind}", args=[row.pk])
     for act in ACTS.get(label, ()):
         yield "act", act, reverse(f"{prefix}_act", args=[row.pk, act])
 
@@ -728,10 +897,17 @@ def pages_of(label, row):
 def roles_of(label, kind, act=None) -> str:
     if kind == "act":
         return ACTS[label][act]
+    if kind in OF_ROWS.get(label, ()):
+        return OF_ROWS[label][kind]
     roles = MODELS[label]
     if kind in ("history", "simple_history"):
         return roles.get("history", roles["view"])
     return roles["view" if kind == "change" else kind]
+
+
+def post_only(label):
+    for kind, arguments in POST_ONLY.get(label, {}).items():
+        yield reverse(f"admin:{label.replace('.', '_')}_{kind}", args=arguments)
 
 
 def unknown_key(row):
@@ -763,7 +939,8 @@ def test_pages_of_rows(world, letter):
                         unknown = page.replace(f"/{row.pk}/", f"/{unknown_key(row)}/")
                         assert client.get(unknown).status_code == response.status_code, where
                     if letter.upper() in roles_of(label, kind, act).upper() or kind == "change" and letter in OTHERS:
-                        expected = 404 if letter.lower() in roles_of(label, kind, act) else 403
+                        found_first = label == "messaging.message"  # what page it is depends on the row
+                        expected = 404 if letter.lower() in roles_of(label, kind, act) or found_first else 403
                         assert response.status_code == expected, where
 
 
@@ -786,8 +963,8 @@ def test_lists_and_forms_for_new_rows(world, letter):
             if kind == "add":
                 popup = client.get(page, {"_popup": 1, "_to_field": "id", "event": world.a.event.pk})
                 assert_shows_only(popup, marks, (letter, page, "popup"))
-        for kind in POST_ONLY.get(label, ()):
-            assert client.get(reverse(f"{prefix}_{kind}")).status_code == 405
+        for page in post_only(label):
+            assert client.get(page).status_code == 405
 
 
 @pytest.mark.parametrize("letter", OTHERS)
@@ -796,7 +973,8 @@ def test_the_other_organisation_sees_its_own(world, letter):
     client = signed_in(world.people[letter])
     for label, verbs in MODELS.items():
         if letter.lower() in verbs["view"]:
-            response = client.get(reverse(f"admin:{label.replace('.', '_')}_changelist"))
+            question = {"kind": "all"} if label == "messaging.message" else {}
+            response = client.get(reverse(f"admin:{label.replace('.', '_')}_changelist"), question)
             assert B in response.content.decode(), label
             if label != "events.userprofile":
                 assert len(response.context["cl"].result_list) == len(world.b.rows[label]), label
@@ -834,7 +1012,8 @@ def test_guests_are_sent_to_sign_in(world, letter):
     for label, rows in world.a.rows.items():
         prefix = f"admin:{label.replace('.', '_')}"
         pages = [reverse(name) for name in (f"{prefix}_changelist", f"{prefix}_add")]
-        pages += [reverse(f"{prefix}_{kind}") for kind in (*LISTS.get(label, ()), *POST_ONLY.get(label, ()))]
+        pages += [reverse(f"{prefix}_{kind}") for kind in (*LISTS.get(label, ()), *ASKED_BY_SCRIPTS.get(label, ()))]
+        pages += post_only(label)
         if label in MODELS:
             pages += [page for _kind, _act, page in pages_of(label, rows[0])]
         else:
@@ -868,7 +1047,11 @@ def questions(world, model_admin, label):
     yield {"_facets": "True"}
     yield {"all": ""}
     yield {"o": "-1.2"}
-    for name in (one if isinstance(one, str) else one[0] for one in model_admin.list_filter):
+    for one in model_admin.list_filter:
+        if isinstance(one, type):  # a word of its own
+            yield from ({one.parameter_name: key, "q": part} for key, _label in one.lookups(None, None, model_admin))
+            continue
+        name = one if isinstance(one, str) else one[0]
         field = model_admin.model._meta.get_field(name)
         if field.is_relation:
             target = world.a.rows[label_of(field.remote_field.model)][0]
@@ -930,10 +1113,12 @@ def test_lookups_answer_no_questions(world, rf):
     for model, model_admin in admin.site._registry.items():
         if label_of(model) in CLOSED:
             continue
-        offered = {one if isinstance(one, str) else one[0] for one in model_admin.list_filter}
+        words = {one.parameter_name for one in model_admin.list_filter if isinstance(one, type)}
+        fields = [one for one in model_admin.list_filter if not isinstance(one, type)]
+        offered = {one if isinstance(one, str) else one[0] for one in fields}
         for path in paths(model):
             for comparison in ("", "__startswith", "__regex", "__gte"):
-                if path in offered | {"id"} and comparison in ("", "__gte"):
+                if path in offered | {"id"} and comparison in ("", "__gte") or path in words and not comparison:
                     continue
                 tried += 1
                 assert not model_admin.lookup_allowed(f"{path}{comparison}", "x", request), (model, path)
@@ -947,6 +1132,12 @@ def test_lookups_answer_no_questions(world, rf):
         ("events_session", "event__organization__slug"),
         ("events_userprofile", "password__startswith"),
         ("events_userprofile", "memberships__organization"),
+        ("messaging_eventguest", "user__email__startswith"),
+        ("messaging_eventguest", "phone__startswith"),
+        ("messaging_messagedelivery", "user__email__startswith"),
+        ("messaging_messagedelivery", "message__subject__startswith"),
+        ("messaging_message", "deliveries__user__email__startswith"),
+        ("messaging_userlinkaudit", "user__email__startswith"),
     ):
         for kind in ("changelist", "export"):
             if kind == "changelist" or "export" in LISTS.get(page.replace("_", ".", 1), ()):
@@ -1006,7 +1197,7 @@ def test_exports(world, letter):
             if not any(one in pages["export"] for one in me):
                 assert response.status_code == 403, where
             elif letter in "sorv":
-                assert response.status_code == 200 and given_away(response) & {"comment", "goals"}, where
+                assert response.status_code == 200 and given_away(response) & {"comment", "goals", "guest"}, where
             else:
                 assert response.status_code == 200, where
                 if not asked and not chosen and letter != "W":
@@ -1027,17 +1218,30 @@ def attacks(world):
             continue
         prefix = f"admin:{label.replace('.', '_')}"
         keys = [str(row.pk) for row in world.a.rows[label]]
-        for name in (*(act.name for act in model_admin.all_acts), "delete_selected", "export_admin_action"):
-            data = {"action": name, "_selected_action": keys, "post": "yes", **FILLED}
+        more = (*GATHERINGS.get(label, ()), "delete_selected", "export_admin_action")
+        for name in (*(act.name for act in model_admin.all_acts), *more):
+            data = {"action": name, "_selected_action": keys, "post": "yes", **filled(world)}
             yield reverse(f"{prefix}_changelist"), data
         if label in ACTS:
             page = reverse(f"{prefix}_changelist") + "?id__in=" + ",".join(keys)
             yield page, data | {"action": next(iter(ACTS[label])), "select_across": "1"}
         for row in world.a.rows[label][:1]:
             for _kind, _act, page in pages_of(label, row):
-                yield page, {**form_of(world, row), "post": "yes", **FILLED, "_save": "1"}
-        for kind in POST_ONLY.get(label, ()):
-            yield reverse(f"{prefix}_{kind}"), {}
+                yield page, {**form_of(world, row), "post": "yes", **filled(world), "_save": "1"}
+        for page in post_only(label):
+            yield page, {}
+    for button in buttons(world):
+        yield reverse("admin:messaging_message_preview", args=[world.a.draft.pk]), button
+
+
+def filled(world) -> dict:
+    return FILLED | {"person": str(world.a.people["met"].pk)}
+
+
+def buttons(world):
+    """Of a message's preview."""
+    number = planning.summary(world.a.draft).recipients
+    return {"test": "1"}, {"schedule": "1"}, {"send": "1", "expected": str(number)}
 
 
 def form_of(world, row) -> dict:
@@ -1049,12 +1253,14 @@ def form_of(world, row) -> dict:
             data |= {f"{field.name}_0": str(value.date()), f"{field.name}_1": value.strftime("%H:%M:%S")}
         elif isinstance(field, models.DurationField) and value is not None:
             data[field.name] = str(int(value.total_seconds() // 60))
+        elif isinstance(field, ArrayField):
+            data[field.name] = value
         elif isinstance(field, (models.CharField, models.TextField)) and not field.choices and value:
-            data[field.name] = (
-                f"{value}x" if field.name not in ("timezone", "photo_url", "url", "phone", "email") else value
-            )
+            kept = ("timezone", "photo_url", "url", "phone", "email", "audience")
+            data[field.name] = f"{value}x" if field.name not in kept else value
         elif value is not None:
             data[field.name] = str(value)
+    data |= {"when": "now"}  # of a message
     data |= {"memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "1"}
     member = world.a.rows["events.membership"][0]
     return data | {"memberships-0-id": str(member.pk), "memberships-0-role": "viewer", "memberships-0-DELETE": "on"}
@@ -1067,8 +1273,9 @@ def test_nobody_writes_to_rows_that_they_may_not_change(world, letter):
     for page, data in attacks(world):
         response = client.post(page, data)
         where = (letter, page, data.get("action"))
-        assert response.status_code in (200, 302, 403, 404), where
-        if "/act/" in page or page.endswith(("/delete/", "/change/")) or re.search(r"/history/\d+/$", page):
+        looked_at = page.endswith("/progress/")  # never posted to
+        assert response.status_code in (200, 302, 403, 404, *((405,) if looked_at else ())), where
+        if re.search(r"/act/|/(delete|change|preview|try-again)/$|/history/\d+/$", page):
             assert response.status_code in ((302,) if letter in GUESTS else (403, 404)), where
         assert_shows_only(response, allowed(letter) if letter not in GUESTS else set(), where)
     assert snapshot() == before
@@ -1083,19 +1290,38 @@ def test_those_who_may_do(world, letter):
             before = snapshot()
             with Undone():
                 keys = [str(row.pk) for row in world.a.rows[label]]
-                data = {"action": act, "_selected_action": keys, **FILLED}
+                data = {"action": act, "_selected_action": keys, **filled(world)}
                 if act == "show":
                     Attendee.objects.update(hidden_at=timezone.now())
                 if act == "withdraw":
                     Event.objects.update(status="published")
                     before = snapshot()
                 address = reverse(f"admin:{label.replace('.', '_')}_changelist")
+                if (label, act) in OF_ROW:
+                    address = reverse(f"admin:{label.replace('.', '_')}_act", args=[keys[0], act])
+                elif label == "messaging.message":
+                    address += "?kind=all"
                 response = client.post(address, data)
                 if response.status_code == 200:  # some are marked already: the person is asked first
                     assert snapshot() == before, (label, act)
                     response = client.post(address, data | {"confirmed": response.context["warning"]})
                 assert response.status_code == 302, (label, act)
                 assert snapshot() != before, (label, act)
+    for label, gatherings in GATHERINGS.items():
+        for name in gatherings:
+            with Undone():
+                keys = [str(row.pk) for row in world.a.rows[label] if row.event_id == world.a.event.pk]
+                address = reverse(f"admin:{label.replace('.', '_')}_changelist")
+                response = client.post(address, {"action": name, "_selected_action": keys})
+                made = Message.objects.order_by("pk").last()
+                assert response.url == reverse("admin:messaging_message_change", args=[made.pk]), label
+                assert (made.event, made.created_by) == (world.a.event, world.people[letter])
+    for button in buttons(world):
+        before = snapshot()
+        with Undone():
+            page = reverse("admin:messaging_message_preview", args=[world.a.draft.pk])
+            assert client.post(page, button).status_code == 302, button
+            assert snapshot() != before, button
     for label in (
         "events.event",
         "events.room",
@@ -1103,6 +1329,8 @@ def test_those_who_may_do(world, letter):
         "events.speaker",
         "attendance.checkinpoint",
         "attendance.doordevice",
+        "messaging.eventguest",
+        "messaging.message",
     ):
         row = world.a.rows[label][0]
         before = snapshot()
@@ -1112,6 +1340,97 @@ def test_those_who_may_do(world, letter):
             )
             assert response.status_code == 302, (label, response.context["adminform"].errors)
             assert snapshot() != before, label
+    if letter == "s":
+        for label in POST_ONLY:
+            for page in post_only(label):
+                before = snapshot()
+                with Undone():
+                    assert client.post(page).status_code == 302, page
+                    assert snapshot() != before, page
+
+
+@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+def test_messages_that_are_out(world, letter):
+    """Their page is another than a draft's, and nobody changes or deletes them."""
+    client = signed_in(world.people[letter])
+    me = IN_A.get(letter, letter)
+    before = snapshot()
+    for row in world.a.rows["messaging.message"][1:7]:  # the last is a notice of the system
+        for kind, act, page in pages_of("messaging.message", row):
+            where = (letter, row.status, row.kind, page)
+            response = client.get(page)
+            assert_shows_only(response, allowed(letter), where)
+            if me not in "sorv":
+                assert response.status_code == (404 if kind != "delete" else response.status_code), where
+                assert response.status_code in (403, 404), where
+            elif kind == "delete" or act and me not in ACTS["messaging.message"][act]:
+                assert response.status_code == 403, where
+            else:
+                assert response.status_code in (200, 302), where
+            if kind in ("change", "delete"):
+                response = client.post(page, {**form_of(world, row), "post": "yes", "_save": "1"})
+                assert response.status_code in (302, 403, 404), where
+                assert response.status_code != 302 or kind == "change" and me in "sor", where
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+def test_candidates(world, letter):
+    """Whom one could write to is for those to ask who write messages of that very event."""
+    client = signed_in(world.people[letter])
+    page = reverse("admin:messaging_message_candidates")
+    for question in ({}, {"term": A[:-2]}):
+        response = client.get(page, question | {"event": world.a.event.pk})
+        assert response.status_code == (200 if letter in "sor" else 404), (letter, question)
+        assert ({"guest", "ownguest", "first"} <= given_away(response)) == (letter in "sor"), (letter, question)
+        assert letter in "sor" or not given_away(response)
+        assert client.get(page, question | {"event": 99999999}).status_code == 404
+        assert client.get(page, question).status_code == 404
+    if letter in "ORMW":
+        assert B in client.get(page, {"event": world.b.event.pk}).content.decode()
+        assert client.get(page, {"event": world.b.event.pk, "term": A[:-2]}).json()["results"] == []
+    assert client.post(page, {"event": world.a.event.pk}).status_code == 405
+
+
+@pytest.mark.parametrize("letter", "ORV")
+def test_a_guest_who_is_a_person_of_the_other_organisation(world, letter):
+    """That there is an account B's own number tells; whose it is, nothing does, on any page or in any file."""
+    client = signed_in(world.people[letter])
+    rows = [("messaging.eventguest", one) for one in world.b.strangers]
+    rows += [("messaging.messagedelivery", world.b.theirs)]
+    rows += [("messaging.userlinkaudit", one) for one in UserLinkAudit.objects.filter(guest__in=world.b.strangers)]
+    assert len(rows) >= 6
+    for label, row in rows:
+        for _kind, _act, page in pages_of(label, row):
+            response = client.get(page)
+            assert response.status_code in (200, 302, 403), page
+            assert given_away(response) == set(), (letter, page)
+    for label in ("messaging.eventguest", "messaging.messagedelivery", "messaging.userlinkaudit"):
+        prefix = f"admin:{label.replace('.', '_')}"
+        for asked in ({}, {"q": "theirs"}, {"q": A[:-2]}):
+            assert given_away(client.get(reverse(f"{prefix}_changelist"), asked)) == set()
+        if "export" in LISTS.get(label, ()):
+            written = client.post(reverse(f"{prefix}_export"), {"format": "0"})
+            assert "theirs" in written.content.decode() and given_away(written) == set()
+    page = reverse("admin:index")
+    assert given_away(client.get(page)) == set()
+
+
+@pytest.mark.parametrize("letter", "ORW")
+def test_no_guest_is_linked_to_a_person_of_others(world, letter):
+    """Whoever isn't known to one's own organisation is refused like whoever isn't there."""
+    client = signed_in(world.people[letter])
+    before = snapshot()
+    for guest in (world.b.guest, world.b.strangers[1]):
+        page = reverse("admin:messaging_eventguest_act", args=[guest.pk, "link"])
+        answers = []
+        for key in (world.a.people["met"].pk, world.a.people["nameless"].pk, uuid.uuid4()):
+            for field in ("person", "fits"):
+                response = client.post(page, {"act_form": "1", field: str(key)})
+                assert response.status_code == 200 and (letter == "W" or given_away(response) == set())
+                answers.append((field, re.sub(str(key), "", response.context["form"].errors.as_json())))
+        assert len(set(answers)) == 2, answers
+    assert snapshot() == before
 
 
 @pytest.mark.parametrize("letter", "ORW")
@@ -1121,6 +1440,7 @@ def test_forms_take_no_rows_of_others(world, letter):
     a, b = world.a, world.b
     when = {"starts_at_0": "2030-01-01", "starts_at_1": "10:00", "ends_at_0": "2030-01-01", "ends_at_1": "11:00"}
     named = {"name": "New", "title": "New", "slug": "new", "label": "New", "session_type": "", "role": "viewer"}
+    named |= {"guest_name": "New", "body": "New", "when": "now", "audience": "picked", "_preview": "1"}
     settings = {"timezone": "UTC", "max_plus_ones": "0", "approval_mode": "manual", "visibility": "public"}
     foreign = {
         "event": a.event.pk,
@@ -1131,6 +1451,7 @@ def test_forms_take_no_rows_of_others(world, letter):
         "points": a.point.pk,
         "user_profile": a.people["met"].pk,
         "email": a.people["met"].email,
+        "picked": f"guest:{a.guest.pk}",
     }
     before = snapshot()
     told = []
@@ -1144,6 +1465,8 @@ def test_forms_take_no_rows_of_others(world, letter):
         "attendance.checkinpoint",
         "attendance.doordevice",
         "attendance.pointscale",
+        "messaging.eventguest",
+        "messaging.message",
     ):
         if (
             letter.lower() not in MODELS[label]["add"]
@@ -1154,7 +1477,7 @@ def test_forms_take_no_rows_of_others(world, letter):
             continue
         page = reverse(f"admin:{label.replace('.', '_')}_add")
         unknown = {name: uuid.uuid4() if isinstance(key, uuid.UUID) else 99999999 for name, key in foreign.items()}
-        unknown["email"] = foreign["email"]
+        unknown |= {"email": foreign["email"], "picked": f"guest:{uuid.uuid4()}"}
         answers = []
         for keys in (foreign, unknown):
             response = client.post(page, {**named, **settings, **when, **keys})
@@ -1166,6 +1489,14 @@ def test_forms_take_no_rows_of_others(world, letter):
         assert answers[0] and answers[0] == answers[1], page
         told.append(label)
     assert told
+    answers = set()
+    for chosen in (a.guest.pk, uuid.uuid4()), (a.people["met"].pk, uuid.uuid4()):
+        for kind, key in itertools.product(("guest", "person"), chosen):
+            data = {**named, "event": b.event.pk, "channels": ["in_app"], "picked": f"{kind}:{key}"}
+            response = client.post(reverse("admin:messaging_message_add"), data)
+            assert response.status_code == 200 and (letter == "W" or given_away(response) == set())
+            answers.add(response.context["adminform"].form.errors.as_json())
+    assert len(answers) == 1 and "other_event" in answers.pop()
     for label in ("events.session",):
         row = b.session
         page = reverse(f"admin:{label.replace('.', '_')}_change", args=[row.pk])
@@ -1184,22 +1515,28 @@ def test_forms_take_no_rows_of_others(world, letter):
     assert snapshot() == before
 
 
+@pytest.mark.parametrize(
+    ("model", "file", "asked"),
+    [
+        ("events_event", ("schedule.json", b"{}"), {"organization", "event"}),
+        ("messaging_eventguest", ("guests.csv", b"Name,Email\nNew,new@example.org\n"), {"event"}),
+    ],
+)
 @pytest.mark.parametrize("letter", "vdROVW")
-def test_a_schedule_goes_into_no_other_organisation(world, letter):
+def test_a_file_goes_into_no_other_organisation(world, letter, model, file, asked):
     client = signed_in(world.people[letter])
-    page = reverse("admin:events_event_import")
+    page = reverse(f"admin:{model}_import")
     before = snapshot()
     answers = []
     for organization, event in ((world.a.organization.pk, world.a.event.pk), (99999999, 99999999)):
-        file = SimpleUploadedFile("schedule.json", b"{}")
-        sent = {"file": file, "organization": organization, "event": event, "bad_items": "skip"}
+        sent = {"file": SimpleUploadedFile(*file), "organization": organization, "event": event, "bad_items": "skip"}
         response = client.post(page, sent)
         if letter in "vdV":
             assert response.status_code == 403
         else:
             assert response.status_code == 200
             answers.append(response.context["form"].errors.as_json())
-            assert {"organization", "event"} <= set(response.context["form"].errors)
+            assert asked <= set(response.context["form"].errors)
         assert_shows_only(response, allowed(letter), letter)
     assert len(set(answers)) <= 1
     assert snapshot() == before
@@ -1241,7 +1578,7 @@ def call(client, world, route, verb, body=None):
         "<uuid:link_id>": world.a.link.pk,
         "<int:check_in_id>": world.a.check_in.pk,
         "<uuid:message_id>": world.a.delivery.pk,
-        "<uuid:device_id>": world.a.phone.pk,
+        "<uuid:device_id>": world.a.installation.pk,
     }.items():
         path = path.replace(name, str(value))
     if "check-ins" in route and body is None:
@@ -1262,9 +1599,15 @@ def api_marks(letter, route) -> set[str] | None:
     if letter in "dM" and AT_DOOR.search(route):
         return public | DOOR_PAGE | ({"memberdoorfirst", "memberdoorlast"} if letter == "d" else set())
     if letter in "dM":
-        return public | EVENT | {f"memberdoor{what}" for what in ("first", "last", "email", "photo")} | {"ownerid"}
+        return (
+            public
+            | EVENT
+            | {f"memberdoor{what}" for what in ("first", "last", "email", "photo", "phone")}
+            | {"ownerid"}
+        )
     if letter == "a":
         own = {"ownfirst", "ownlast", "ownemail", "ownphoto", "owngoals", "ownlookingfor", "owncontact", "ownwebsite"}
+        own |= {"ownphone"}
         kept = (
             {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote", "ownguestemail"}
             if route == "me/export/"
@@ -1303,7 +1646,8 @@ def test_api(world, letter):
             decisions = {row["kind"] for row in messages[1:]}
             assert decisions <= {"join_decision"}
     else:  # whatever they may see elsewhere
-        assert not given_away(call(client, world, "me/messages/", "get")) & {"subject", "body", "ownguest"}
+        for route in ("me/messages/", "events/<int:event_id>/messages/", "me/export/"):
+            assert not given_away(call(client, world, route, "get")) & MESSAGES, route
 
 
 @pytest.mark.parametrize("whose", "AB")

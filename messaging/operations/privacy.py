@@ -45,10 +45,12 @@ def _export_guests(person) -> list:
 
 
 def _export_messages(person) -> list:
-    """Every delivery, with the text before its placeholders are filled."""
+    """Every delivery, with the text before its placeholders are filled. What an organiser took back before it
+    left stays unread."""
     fields = ("event__title", "message__kind", "message__subject", "message__body", "guest__guest_name")
     sent = ("channel", "phone_number", "email", "status", "created_at", "sent_at", "delivered_at", "read_at")
-    return list(MessageDelivery.objects.filter(user=person).order_by("pk").values("id", *fields, *sent))
+    rows = MessageDelivery.objects.filter(user=person, withdrawn_at=None)
+    return list(rows.order_by("pk").values("id", *fields, *sent))
 
 
 def _export_reach(person) -> dict:

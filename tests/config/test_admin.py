@@ -26,6 +26,7 @@ from attendance.models import Attendee, CheckIn, CheckInAttempt, PointScale
 from attendance.operations import marking
 from config.admin import ACT_LIMIT
 from events.models import Event, IntegrityResult, Membership, Room, Session, UserProfile
+from messaging.models import OptOut, UserLinkAudit
 from requests.models import Ban, JoinRequest
 from requests.operations import join_requests
 from tests.factories import (
@@ -33,8 +34,11 @@ from tests.factories import (
     CheckInPointFactory,
     DoorDeviceFactory,
     EventFactory,
+    EventGuestFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
+    MessageDeliveryFactory,
+    MessageFactory,
     OrganizationFactory,
     RoomFactory,
     SessionFactory,
@@ -511,10 +515,21 @@ def test_names_with_html_are_text_on_every_page(desk, event):
     room = RoomFactory(event=event, name=WICKED)
     session = SessionFactory(event=event, title=WICKED, room=room)
     link = InvitationLinkFactory(event=event, label=WICKED)
+    guest = EventGuestFactory(event=event, guest_name=WICKED, user=person)
+    draft, sent = (MessageFactory(event=event, subject=WICKED, body=WICKED, status=one) for one in ("draft", "sent"))
+    delivery = MessageDeliveryFactory(
+        message=sent, guest=guest, status="failed", error=WICKED, next_attempt_at=timezone.now()
+    )
+    audit = UserLinkAudit.objects.filter(guest=guest).first()
     pages = [reverse("admin:index"), reverse(REQUESTS), reverse("admin:events_userprofile_changelist")]
-    pages += [change_page(row) for row in (event, request, person, room, session, link)]
+    messaging = (guest, draft, sent, delivery, audit)
+    pages += [change_page(row) for row in (event, request, person, room, session, link, *messaging)]
     pages += [page.replace("/change/", "/history/") for page in pages if page.endswith("/change/")]
     pages += [reverse("admin:requests_joinrequest_act", args=[request.pk, "decline"])]
+    pages += [reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_changelist") for row in messaging]
+    pages += [reverse("admin:messaging_message_preview", args=[draft.pk])]
+    pages += [reverse("admin:messaging_message_progress", args=[sent.pk])]
+    pages += [reverse("admin:messaging_eventguest_act", args=[guest.pk, name]) for name in ("link", "unlink")]
     for page in pages:
         response = desk.get(page)
         assert response.status_code == 200, page
@@ -584,11 +599,22 @@ QUERIES = {
     "attendance.CheckInPoint": 5,
     "attendance.DoorDevice": 6,
     "attendance.PointScale": 5,
+    "messaging.EventGuest": 5,
+    "messaging.Message": 5,
+    "messaging.MessageDelivery": 4,
+    "messaging.UserLinkAudit": 5,
+    "messaging.ChannelState": 4,
+    "messaging.OptOut": 4,
+    "waffle.Switch": 5,
     "requests.JoinRequest": 5,
     "requests.InvitationLink": 5,
     "requests.Ban": 5,
 }
-"""Statements of each list for an owner (a superuser for the checks), whatever the number of rows."""
+"""Statements of each list for an owner (or a superuser, where only they see it), whatever the number of rows."""
+
+OPERATORS = ("events.IntegrityResult", "messaging.ChannelState", "messaging.OptOut", "waffle.Switch")
+FIXED = ("messaging.ChannelState", "waffle.Switch")
+"""As many rows as there are channels and switches."""
 
 
 def more_rows(owner, count):
@@ -609,6 +635,12 @@ def more_rows(owner, count):
         CheckInAttempt.objects.create(**scan, reason="point_closed")
         marking.mark(attendee_id=attendee.pk, status="present", actor=UserProfileFactory())
         PointScale.objects.create(organization=organization)
+        linked = EventGuestFactory(event=event, user=UserProfileFactory(), linked_by=owner, linked_at=timezone.now())
+        message = MessageFactory(event=event, status="sending", created_by=owner)
+        MessageDeliveryFactory(message=message, guest=linked, next_attempt_at=timezone.now())
+        to_person = {"guest": None, "user": attendee.user_profile, "next_attempt_at": timezone.now()}
+        MessageDeliveryFactory(message=message, **to_person)
+        OptOut.objects.create(channel="email", address=organization.slug, event=event, source="stop")
         InvitationLinkFactory(event=event, created_by=owner)
         Ban.objects.create(event=event, user_profile=request.user_profile, reason="Why", banned_by=owner)
         IntegrityResult.objects.create(name=organization.slug, level="healthy", violations=0, checked_at=timezone.now())
@@ -622,15 +654,17 @@ def test_lists_ask_the_same_number_of_questions_for_any_number_of_rows(client):
         more_rows(owner, count)
         for model in admin.site._registry:
             label = model._meta.label
-            if model._meta.app_label not in ("events", "attendance", "requests"):
+            if label not in QUERIES:
+                assert model._meta.app_label not in ("events", "attendance", "messaging", "requests"), label
                 continue
-            client.force_login(root if label == "events.IntegrityResult" else owner, backend=BACKEND)
+            client.force_login(root if label in OPERATORS else owner, backend=BACKEND)
             page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
             client.get(page)  # content types and the like are asked for once a process
             with CaptureQueriesContext(connection) as queries:
                 response = client.get(page)
             assert response.status_code == 200
-            assert len(response.context["cl"].result_list) >= min(count, 3) - 2
+            if label not in FIXED:
+                assert len(response.context["cl"].result_list) >= min(count, 3) - 2
             asked.setdefault(label, []).append(len(queries))
     assert asked == {label: [number] * 3 for label, number in QUERIES.items()}
 

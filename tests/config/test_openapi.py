@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from attendance.models import DoorDevice
 from attendance.operations import devices
 from config import openapi
 from events.sign_in import access_token
+from messaging.models import PushDevice
 from tests.attendance.at_the_door import device, point, scan
 from tests.factories import (
     AttendeeFactory,
@@ -184,6 +186,10 @@ def sent_to(person, event) -> str:
     return str(sent.pk)
 
 
+def installation(person):
+    return PushDevice.objects.create(user=person, token=uuid4().hex, platform="ios")
+
+
 def test_strange_requests_get_only_documented_answers(serve, document, tmp_path):
     """As an attendee, an organiser, a stranger and a device. Without Redis, so that no rate limit hides an answer."""
     event, other = EventFactory(), EventFactory()
@@ -206,6 +212,7 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
         ],
         "link_id": [str(InvitationLinkFactory(event=event).pk)],
         "message_id": [sent_to(attendee, event), sent_to(organizer, event)],
+        "device_id": [str(installation(one).pk) for one in (attendee, organizer) for _n in range(2)],
     }
     address = serve(REDIS_URL="redis://127.0.0.1:1/0")
     # The organiser, who gets everywhere, sends the systematic cases too, all of them random ones.

@@ -107,7 +107,7 @@ MODELS = {
     "attendance.checkinpoint": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
     "attendance.doordevice": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "attendance.pointscale": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
-    "messaging.eventguest": {"view": "sorv", "add": "sor", "change": "sor", "delete": ""},
+    "messaging.eventguest": {"view": "sorv", "add": "sor", "change": "sor", "delete": "s"},
     "messaging.message": {"view": "sorv", "add": "sor", "change": "sor", "delete": "sor"},
     "messaging.messagedelivery": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "messaging.userlinkaudit": {"view": "sorv", "add": "", "change": "", "delete": ""},
@@ -530,7 +530,10 @@ def organization(mark, visitor):
         "attendance.doordevice": [waiting, gate],
         "attendance.pointscale": [scale],
         "messaging.eventguest": sent.guests,
-        "messaging.message": [*sent.messages, *Message.objects.filter(event=event).exclude(kind="announcement")],
+        "messaging.message": [
+            *sent.messages,
+            *Message.objects.filter(event__organization=org).exclude(kind="announcement"),
+        ],
         "messaging.messagedelivery": [
             sent.unknown,
             *MessageDelivery.objects.filter(event__organization=org).exclude(pk=sent.unknown.pk),
@@ -596,7 +599,7 @@ def messages_of(mark, event, own, organizer):
     mine = guest("ownguest", email=f"{mark}ownguestemail@example.org", user=own)
     parked = guest("guest parked", link_outcome="ambiguous", link_method="email", linked_at=now)
     removed = guest("guest removed", removed_at=now)
-    draft = message("draft", "draft")
+    draft = message("draft", "draft", scheduled_at=event.starts_at)
     scheduled = message("draft", "scheduled", scheduled_at=event.starts_at)
     under_way = {"started_at": now, "fanned_out_at": now}
     sending = message("other", "sending", **under_way)

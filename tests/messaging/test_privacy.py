@@ -98,6 +98,13 @@ def test_export_tells_all_that_was_sent(person, sent, event):
     json.dumps(data, cls=JSONEncoder)
 
 
+def test_export_gives_no_text_that_was_taken_back(person, sent):
+    MessageDelivery.objects.filter(pk=sent["email"].pk).update(withdrawn_at=timezone.now())
+    data = privacy.export(actor=person)
+    assert [one["channel"] for one in data["messages"]] == ["sms", "email"]
+    assert data["messages"][1]["message__subject"] == "For Ada"
+
+
 def test_export_tells_nothing_of_others(person, sent):
     told = json.dumps(privacy.export(actor=person), cls=JSONEncoder)
     assert "Grace" not in told and "grace@" not in told and "+14155550199" not in told

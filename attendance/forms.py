@@ -9,7 +9,6 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelect2Widget,
@@ -19,6 +18,7 @@ from unfold.widgets import (
 )
 
 from config.admin import roles_for
+from config.importing import UploadForm
 from config.tables import SIZE_LIMIT
 from events.models import Event
 
@@ -26,17 +26,12 @@ from .models.record import AttendanceStatus
 from .operations import imports
 
 
-class ImportAttendanceForm(forms.Form):
-    """A list of who came. ``person`` is offered the events where they may mark; ``kept`` is a file that
-    was uploaded before, which needn't be chosen again."""
+class ImportAttendanceForm(UploadForm):
+    """A list of who came. ``person`` is offered the events where they may mark."""
 
-    file = forms.FileField(
-        label=_("File"),
-        widget=UnfoldAdminFileFieldWidget,
-        max_length=200,
-        help_text=_(
-            "CSV or XLSX, at most 5 MB. People are found by ticket code, owner ID, e-mail or phone, not by name alone."
-        ),
+    limit = SIZE_LIMIT
+    explains = _(
+        "CSV or XLSX, at most 5 MB. People are found by ticket code, owner ID, e-mail or phone, not by name alone."
     )
     event = forms.ModelChoiceField(Event.objects.none(), label=_("Event"), widget=UnfoldAdminSelectWidget)
     listed = forms.ChoiceField(
@@ -76,20 +71,10 @@ class ImportAttendanceForm(forms.Form):
         widget=UnfoldBooleanWidget,
     )
 
-    def __init__(self, *args, person, kept=None, **kwargs):
+    def __init__(self, *args, person, **kwargs):
         super().__init__(*args, **kwargs)
         events = Event.objects.of_staff(person, roles_for("attendance.mark_attendee"))
         self.fields["event"].queryset = events.order_by(away(timezone.now()), "-starts_at", "-pk")
-        if kept:
-            field = self.fields["file"]
-            field.required = False  # the browser must not ask for it again
-            field.help_text = _("“{name}” is here already; another file takes its place.").format(name=kept.name)
-
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file.size > SIZE_LIMIT:
-            raise forms.ValidationError(_("This file has more than 5 MB."), code="too_large")
-        return file
 
     @property
     def choices(self) -> imports.Choices:

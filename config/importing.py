@@ -9,8 +9,36 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponseRedirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from config import uploads
+
+
+class UploadForm(forms.Form):
+    """What such a page asks for: a file, and whatever its own form adds. ``kept``: one that was uploaded
+    before, which needn't be chosen again."""
+
+    file = forms.FileField(label=gettext_lazy("File"), widget=UnfoldAdminFileFieldWidget, max_length=200)
+    limit: int
+    """Bytes that a file may have."""
+    explains: str
+    """What stands below the field while no file is here."""
+
+    def __init__(self, *args, kept=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        field = self.fields["file"]
+        field.help_text = self.explains
+        if kept:
+            field.required = False  # the browser must not ask for it again
+            field.help_text = _("“{name}” is here already; another file takes its place.").format(name=kept.name)
+
+    def clean_file(self):
+        file = self.cleaned_data["file"]
+        if file.size > self.limit:
+            words = _("This file has more than {} MB.").format(self.limit // 1024**2)
+            raise forms.ValidationError(words, code="too_large")
+        return file
 
 
 class ImportPage:

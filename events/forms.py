@@ -2,13 +2,10 @@
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import (
-    UnfoldAdminFileFieldWidget,
-    UnfoldAdminRadioSelectWidget,
-    UnfoldAdminSelectWidget,
-)
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 
 from config.admin import roles_for
+from config.importing import UploadForm
 
 from .models import Event, Organization
 from .models.event import TIMEZONES
@@ -17,16 +14,12 @@ UPLOAD_LIMIT = 20 * 1024 * 1024
 """Bytes of a schedule; the largest conference's has two million."""
 
 
-class ImportScheduleForm(forms.Form):
+class ImportScheduleForm(UploadForm):
     """A schedule to be read. ``person`` is offered what they may add to and change."""
 
-    file = forms.FileField(
-        label=_("File"),
-        widget=UnfoldAdminFileFieldWidget,
-        max_length=200,
-        help_text=_(
-            "frab or Pentabarf XML, c3 or pretalx JSON, Sessionize JSON, Open Event as a zip, iCalendar. At most 20 MB."
-        ),
+    limit = UPLOAD_LIMIT
+    explains = _(
+        "frab or Pentabarf XML, c3 or pretalx JSON, Sessionize JSON, Open Event as a zip, iCalendar. At most 20 MB."
     )
     organization = forms.ModelChoiceField(
         Organization.objects.none(), label=_("Organisation"), widget=UnfoldAdminSelectWidget
@@ -59,12 +52,6 @@ class ImportScheduleForm(forms.Form):
         if len(organizations[:2]) == 1:
             self.fields["organization"].initial = organizations[0]
         self.fields["event"].queryset = Event.objects.of_staff(person, roles_for("events.change_event"))
-
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file.size > UPLOAD_LIMIT:
-            raise forms.ValidationError(_("This file has more than 20 MB."), code="too_large")
-        return file
 
     def clean(self):
         cleaned = super().clean()

@@ -15,7 +15,7 @@ from unfold.decorators import display
 from config.admin import Act, Exportable, HistoryAdmin, SafeResource, ScopedFilter, card
 from events.admin import OfEvent, local
 
-from ..forms import EventGuestForm, LinkGuestForm
+from ..forms.guests import EventGuestForm, LinkGuestForm
 from ..models import EventGuest, MessageDelivery, UserLinkAudit
 from ..operations import guests
 from ..views import imports

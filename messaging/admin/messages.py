@@ -24,7 +24,7 @@ from events.admin import local
 from events.models import Event
 
 from .. import channels
-from ..forms import PREVIEW, MessageForm, pickable, picked_label
+from ..forms.messages import PREVIEW, MessageForm, pickable, picked_label
 from ..models import Channel, DeliveryStatus, EventGuest, Kind, Message, MessageDelivery
 from ..operations import announcements
 from .preview import preview_of

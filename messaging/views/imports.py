@@ -13,7 +13,7 @@ from config.errors import DomainError, NotFound
 from config.importing import ImportPage
 from config.tables import TableError
 
-from ..forms import ImportGuestsForm
+from ..forms.guests import ImportGuestsForm
 from ..operations import imports
 
 SHOWN = 50

@@ -1,45 +1,32 @@
-"""What organisers fill in: messages, and guests."""
+"""How a message is written."""
 
 from datetime import timedelta
 from uuid import UUID
 
 from django import forms
-from django.conf import settings
-from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.safestring import mark_safe
-from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from phonenumbers import SUPPORTED_REGIONS, country_code_for_region
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from attendance.forms import away
 from config.admin import ACT_LIMIT, roles_for
-from config.tables import SIZE_LIMIT
-from events.models import Event, Organization, UserProfile
-from events.models.people import Role
+from events.models import Event
 
-from . import audiences, channels
-from .models import Channel, EventGuest
-from .models.messages import Anchor, validate_offset
-from .operations import guests, imports
-
-# -- Messages ------------------------------------------------------------------------------------
+from .. import audiences, channels
+from ..models import Channel, EventGuest
+from ..models.messages import Anchor, validate_offset
 
 NOW, AT, RELATIVE = "now", "at", "relative"
 UNITS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
@@ -380,160 +367,3 @@ class MessageForm(forms.ModelForm):
 
     def _past(self, field):
         self.add_error(field, forms.ValidationError(_("That time is past."), code="past"))
-
-
-# -- Guests --------------------------------------------------------------------------------------
-
-
-class EventGuestForm(forms.ModelForm):
-    """A line of the guest list. The phone is read however it is written, by the organisation's country."""
-
-    phone = forms.CharField(
-        label=_("Phone"),
-        required=False,
-        max_length=60,
-        widget=UnfoldAdminTextInputWidget,
-        show_hidden_initial=True,
-        help_text=_("However it is written; without a country code it is one of the organisation's country."),
-    )
-
-    class Meta:
-        model = EventGuest
-        fields = ["event", "guest_name", "phone", "email"]
-
-    def clean_guest_name(self):
-        name = " ".join(self.cleaned_data["guest_name"].split())
-        if not name:
-            raise forms.ValidationError(_("A guest needs a name."), code="required")
-        return name
-
-    def clean_email(self):
-        return (self.cleaned_data["email"] or "").strip().lower() or None
-
-    def clean(self):
-        cleaned = super().clean()
-        event = cleaned.get("event") or (self.instance.event if self.instance.event_id else None)
-        if cleaned.get("phone") and event:
-            try:
-                cleaned["phone"] = guests.stored_phone(cleaned["phone"], guests.region_of(event))
-            except guests.LocalNumber:
-                self.add_error("phone", forms.ValidationError(_("The area code is missing."), code="local"))
-            except forms.ValidationError as error:
-                self.add_error("phone", error)
-        else:
-            cleaned["phone"] = None
-        return cleaned
-
-
-class LinkGuestForm(forms.Form):
-    """Who a guest is: one of those who fit, or somebody whom the organisation knows."""
-
-    fits = forms.ModelChoiceField(
-        UserProfile.objects.none(), label=_("Who fits"), required=False, widget=UnfoldAdminRadioSelectWidget
-    )
-    person = forms.ModelChoiceField(
-        UserProfile.objects.none(),
-        label=_("Somebody else"),
-        required=False,
-        help_text=_("Type a name or an e-mail address: people who asked to join or attend an event of yours."),
-    )
-
-    def __init__(self, *args, row, person, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._offer_fitting(row, person)
-        field = self.fields["person"]
-        column = EventGuest._meta.get_field("user")
-        field.widget = AutocompleteSelect(
-            column, admin.site, attrs={"class": "unfold-admin-autocomplete admin-autocomplete"}
-        )
-        field.widget.choices = field.choices
-        field.queryset = guests.known(row.event, person)
-
-    def _offer_fitting(self, guest, viewer):
-        fitting = guests.fitting(guest).exclude(pk=guest.user_id) if guest.is_parked else UserProfile.objects.none()
-        fitting = fitting.annotate(seen=Exists(UserProfile.objects.of_staff(viewer).filter(pk=OuterRef("pk"))))
-        labels = {}
-        for one in fitting:
-            words = guests.masked(guest, one)
-            labels[one.pk] = f"{one} · {words}" if one.seen else capfirst(words)
-        alike = [pk for pk, label in labels.items() if [*labels.values()].count(label) > 1]
-        labels |= {pk: f"{labels[pk]} ({number})" for number, pk in enumerate(alike, start=1)}
-        if not labels:
-            del self.fields["fits"]
-            self.fields["person"].label = _("Person")
-            return
-        self.fields["fits"].queryset = fitting
-        self.fields["fits"].empty_label = None
-        self.fields["fits"].label_from_instance = lambda one: labels[one.pk]
-
-    def clean(self):
-        cleaned = super().clean()
-        fits, person = cleaned.pop("fits", None), cleaned.get("person")
-        if fits and person and fits != person:
-            raise forms.ValidationError(_("Choose one person, not two."), code="two")
-        if not self.errors and not (fits or person):
-            raise forms.ValidationError(_("Choose a person."), code="nobody")
-        cleaned["person"] = fits or person
-        return cleaned
-
-
-class ImportGuestsForm(forms.Form):
-    """A guest list of another tool. ``person`` is offered the events where they manage guests; ``kept`` is
-    a file that was uploaded before, which needn't be chosen again."""
-
-    file = forms.FileField(
-        label=_("File"),
-        widget=UnfoldAdminFileFieldWidget,
-        max_length=200,
-        help_text=_("CSV or XLSX, at most 5 MB, with headings: names, e-mail addresses or phone numbers."),
-    )
-    event = forms.ModelChoiceField(Event.objects.none(), label=_("Event"), widget=UnfoldAdminSelectWidget)
-    region = forms.ChoiceField(
-        label=_("Country of phone numbers"),
-        required=False,
-        widget=UnfoldAdminSelect2Widget,
-        help_text=_("Of numbers without a country code."),
-    )
-    fill_only = forms.BooleanField(
-        label=_("Only fill in what is empty: where the file says otherwise, keep what is on the list"),
-        required=False,
-        widget=UnfoldBooleanWidget,
-    )
-    bring_back = forms.BooleanField(
-        label=_("Bring back guests who were removed from the list"), required=False, widget=UnfoldBooleanWidget
-    )
-    cancelled_too = forms.BooleanField(
-        label=_("Also take those who cancelled or declined"), required=False, widget=UnfoldBooleanWidget
-    )
-
-    def __init__(self, *args, person, kept=None, **kwargs):
-        super().__init__(*args, **kwargs)
-        events = Event.objects.of_staff(person, roles_for("messaging.add_eventguest")).select_related("organization")
-        self.fields["event"].queryset = events.order_by(away(timezone.now()), "-starts_at", "-pk")
-        of_site = settings.PHONE_REGION
-        own = {one.phone_region or of_site for one in Organization.objects.of_staff(person, Role.MANAGE)[:100]}
-        default = _("The organisation's ({})").format(", ".join(sorted(own)[:3]) if len(own) < 4 else "…")
-        self.fields["region"].choices = [
-            ("", default),
-            *((code, f"{code} (+{country_code_for_region(code)})") for code in sorted(SUPPORTED_REGIONS)),
-        ]
-        if kept:
-            field = self.fields["file"]
-            field.required = False  # the browser must not ask for it again
-            field.help_text = _("“{name}” is here already; another file takes its place.").format(name=kept.name)
-
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file.size > SIZE_LIMIT:
-            raise forms.ValidationError(_("This file has more than 5 MB."), code="too_large")
-        return file
-
-    @property
-    def choices(self) -> imports.Choices:
-        chosen = self.cleaned_data
-        return imports.Choices(
-            region=chosen["region"] or None,
-            fill_only=chosen["fill_only"],
-            bring_back=chosen["bring_back"],
-            cancelled_too=chosen["cancelled_too"],
-        )

@@ -996,6 +996,7 @@ def test_pages_of_the_site(world, letter):
         status = next((status for status, letters in expectations.items() if letter in letters), 302)
         if name == "app_list" and letter in "dD":
             status = 404  # no model of that app is theirs
+            assert client.get(reverse("admin:app_list", args=["messaging"])).status_code == 404
         assert response.status_code == status, (letter, page)
         if status == 302 and letter in GUESTS and name != "logout":
             assert response.url.startswith(reverse("admin:login")), page
@@ -1374,6 +1375,9 @@ def test_messages_that_are_out(world, letter):
                 response = client.post(page, {**form_of(world, row), "post": "yes", "_save": "1"})
                 assert response.status_code in (302, 403, 404), where
                 assert response.status_code != 302 or kind == "change" and me in "sor", where
+    for kind in ("change", "history", *OF_ROWS["messaging.message"]):
+        page = reverse(f"admin:messaging_message_{kind}", args=[uuid.uuid4()])
+        assert client.get(page).status_code == 404, (letter, page)
     assert snapshot() == before
 
 
@@ -1415,8 +1419,13 @@ def test_a_guest_who_is_a_person_of_the_other_organisation(world, letter):
         if "export" in LISTS.get(label, ()):
             written = client.post(reverse(f"{prefix}_export"), {"format": "0"})
             assert "theirs" in written.content.decode() and given_away(written) == set()
-    page = reverse("admin:index")
-    assert given_away(client.get(page)) == set()
+    assert given_away(client.get(reverse("admin:index"))) == set()
+    for label, own, theirs in (
+        ("messaging_eventguest", world.b.guest, world.a.guest),
+        ("messaging_message", world.b.draft, world.a.draft),
+    ):
+        page = reverse(f"admin:{label}_simple_history", args=[own.pk, theirs.history.first().pk])
+        assert client.get(page).status_code == 404, page
 
 
 @pytest.mark.parametrize("letter", "ORW")

@@ -4,6 +4,7 @@ Each app registers from its ``operations`` module, or ``operations/privacy.py`` 
 folder: :func:`all_personal_data` imports these, so that no door erases with an app missing.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -45,3 +46,21 @@ def all_personal_data() -> list[PersonalData]:
     """The upper apps' first, as they are to be locked and erased: rows before what they refer to."""
     autodiscover_modules("operations", "operations.privacy")
     return list(reversed(_registry.values()))
+
+
+# -- In logs -------------------------------------------------------------------------------------------
+
+LETTER = r"""[^\s@<>"'`(),:;=&/…\[\]]"""
+MAIL = re.compile(rf'"[^"\n]{{1,64}}"@(?=\S)|(?<!{LETTER})({LETTER}){LETTER}*@(?=\S)')
+NUMBER = re.compile(
+    r"\+?\d{6,}"
+    r"|\+\d{1,3}(?:[ ().\-]{1,2}\d{1,8}){2,5}"  # +1 (415) 555-0123
+    r"|\(?\b\d{3}\)?[ .\-]{1,2}\d{3}[ .\-]\d{4}\b"  # (415) 555-0123
+)
+
+
+def masked(text: str) -> str:
+    """Somebody else's words, a provider's say, for a log that many may read: numbers keep their last two digits,
+    e-mail addresses their first letter and the host."""
+    text = MAIL.sub(lambda found: f"{found[1] or ''}…@", text)
+    return NUMBER.sub(lambda found: f"…{found[0][-2:]}", text)

@@ -57,7 +57,8 @@ class MessageDelivery(models.Model):
 
     ``handed_at`` null while the status is ``sending`` proves that nothing has left; ``claim`` names
     the worker's claim, good until ``claimed_until``. ``event`` is the guest's or the message's, kept
-    by the database. ``withdrawn_at``: an organiser took it back before it left.
+    by the database. ``withdrawn_at``: an organiser took it back before it left, or holds it while the
+    message is stopped; it shows in nobody's inbox.
     """
 
     Status = DeliveryStatus
@@ -139,6 +140,11 @@ class MessageDelivery(models.Model):
             known("channel", Channel, "messaging_delivery_channel_known"),
             known("status", DeliveryStatus, "messaging_delivery_status_known"),
             known("link_outcome", LinkOutcome, "messaging_delivery_outcome_known"),
+            # One of the decision's cases, or PostgreSQL's code of what broke: no room for a number.
+            models.CheckConstraint(
+                condition=Q(link_case=None) | Q(link_case__regex=r"^([a-z_]{1,30}|[0-9A-Z]{5})$"),
+                name="messaging_delivery_case_known",
+            ),
         ]
         indexes = [
             # The inbox: newest first, and whether a message has an earlier delivery to the same person.

@@ -102,9 +102,10 @@ class MessageQuerySet(ScopedQuerySet):
 class Message(models.Model):
     """One text for many. Its status is written by operations only.
 
-    ``audience`` names one of messaging.audiences, ``audience_details`` what that one asked for; both
-    are empty for the system's notices, whose deliveries are made along with them. ``key`` makes a
-    notice once, however often it is asked for. Times relative to the event move along with it.
+    ``audience`` names one of messaging.audiences, ``audience_details`` what that one asked for. The
+    system's notices have no audience, as their deliveries are made along with them; their details
+    say ``about`` whom else they are. ``key`` makes a notice once, however often it is asked for.
+    Times relative to the event move along with it.
     """
 
     Status, Kind, Channel, Anchor = MessageStatus, Kind, Channel, Anchor
@@ -148,6 +149,7 @@ class Message(models.Model):
         help_text=_("Negative: before."),
     )
     started_at = models.DateTimeField(_("sending began"), null=True, editable=False)
+    queued_at = models.DateTimeField(_("waiting since"), null=True, editable=False)
     fanned_out_at = models.DateTimeField(_("deliveries made"), null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True, editable=False)
     stopped_at = models.DateTimeField(_("stopped"), null=True, editable=False)

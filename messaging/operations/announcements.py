@@ -3,10 +3,12 @@
 Every act locks the message. What it starts goes on in tasks (sending.py), which a sweep starts again.
 """
 
+import hashlib
 from dataclasses import dataclass
 
+import orjson
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -35,6 +37,16 @@ class NobodyToReach(DomainError):
 class RecipientsChanged(DomainError):
     code = "recipients_changed"
     message = _("{now} people would get it now, not {before}. Look again before you send.")
+
+
+class MessageChanged(DomainError):
+    code = "message_changed"
+    message = _("The message was changed since you looked at it. Look again before you send.")
+
+
+class MessageStopped(DomainError):
+    code = "message_stopped"
+    message = _("The message is stopped. Continue it, or take the rest back, before anything is sent again.")
 
 
 class NotADraft(DomainError):
@@ -91,6 +103,18 @@ def missing(message: Message) -> list[str]:
     return [str(one) for one in words]
 
 
+def fingerprint(message: Message) -> str:
+    """Changes with whatever a preview shows of the message itself; whom it reaches is counted apart."""
+    fields = ("event_id", "subject", "body", "channels", "audience", "audience_details", "scheduled_at", "anchor")
+    seen = [getattr(message, name) for name in fields] + [str(message.anchor_offset)]
+    return hashlib.sha256(orjson.dumps(seen, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def _must_be(message, seen):
+    if seen is not None and seen != fingerprint(message):
+        raise MessageChanged
+
+
 def _check(message: Message) -> int:
     """How many it would reach now. Raises MessageIncomplete, NobodyToReach."""
     if what := missing(message):
@@ -109,14 +133,16 @@ def _set(message, actor, reason, **changes):
 
 
 @operation
-def send_now(*, message_id, actor, expected: int | None = None) -> Outcome:
-    """Off it goes; a second click changes nothing. ``expected``: the number of people that was read.
+def send_now(*, message_id, actor, expected: int | None = None, seen: str | None = None) -> Outcome:
+    """Off it goes; a second click changes nothing. ``expected`` is the number of people that was read,
+    ``seen`` the fingerprint of the message that was.
 
-    Raises MessageIncomplete, NobodyToReach, RecipientsChanged.
+    Raises MessageIncomplete, NobodyToReach, RecipientsChanged, MessageChanged.
     """
     message = lock(Message.objects, pk=message_id)
     if not message.is_open:
         return Outcome(message, changed=False)
+    _must_be(message, seen)
     reached = _check(message)
     if expected is not None and expected != reached:
         raise RecipientsChanged(now=reached, before=expected)
@@ -126,24 +152,31 @@ def send_now(*, message_id, actor, expected: int | None = None) -> Outcome:
 
 def begin(message, actor, reason):
     """From draft or schedule to the outbox; the message is locked. The deliveries are made by a task."""
-    _set(message, actor, reason, status=Message.Status.SENDING, started_at=timezone.now(), stopped_at=None, error="")
+    now = timezone.now()
+    _set(
+        message, actor, reason, status=Message.Status.SENDING, started_at=now, queued_at=now, stopped_at=None, error=""
+    )
     start("messaging.tasks.fan_out", str(message.pk))
 
 
 @operation
-def schedule(*, message_id, actor) -> Outcome:
-    """It goes out at its time, or relative to the event. Raises MessageIncomplete, TimeIsPast, NotADraft."""
+def schedule(*, message_id, actor, seen: str | None = None) -> Outcome:
+    """It goes out at its time, or relative to the event. ``seen``: the fingerprint of what was read.
+
+    Raises MessageIncomplete, TimeIsPast, NotADraft, MessageChanged.
+    """
     message = lock(Message.objects.select_related("event"), pk=message_id)
     if message.status == Message.Status.SCHEDULED:
         return Outcome(message, changed=False)
     _must_be_open(message)
+    _must_be(message, seen)
     if what := missing(message):
         raise MessageIncomplete(what="; ".join(what))
     if message.due_moment is None:
         raise MessageIncomplete(what=_("it has no time"))
     if message.due_moment <= timezone.now():
         raise TimeIsPast
-    _set(message, actor, "scheduled", status=Message.Status.SCHEDULED)
+    _set(message, actor, "scheduled", status=Message.Status.SCHEDULED, error="")
     return Outcome(message, changed=True)
 
 
@@ -172,6 +205,8 @@ def stop(*, message_id, actor) -> Outcome:
     if message.stopped_at:
         return Outcome(message, changed=False)
     _set(message, actor, "stopped", stopped_at=timezone.now())
+    waiting = MessageDelivery.objects.filter(message=message, status=DeliveryStatus.QUEUED, withdrawn_at=None)
+    waiting.update(withdrawn_at=Now())  # nor does it show in the app meanwhile
     return Outcome(message, changed=True)
 
 
@@ -181,7 +216,8 @@ def resume(*, message_id, actor) -> Outcome:
     message = lock(Message.objects, pk=message_id)
     if not message.stopped_at:
         return Outcome(message, changed=False)
-    _set(message, actor, "continued", stopped_at=None)
+    MessageDelivery.objects.filter(message=message, status=DeliveryStatus.QUEUED).update(withdrawn_at=None)
+    _set(message, actor, "continued", stopped_at=None, queued_at=timezone.now())
     if message.fanned_out_at is None:
         start("messaging.tasks.fan_out", str(message.pk))
     _start_channels(message)
@@ -198,14 +234,15 @@ def _start_channels(message):
 def withdraw_rest(*, message_id, actor) -> Outcome:
     """Whatever has not left yet never will, and shows in nobody's inbox. Locks the message.
 
-    Raises NotADraft unless it is stopped first: then nothing is on its way meanwhile.
+    What a worker holds at this moment leaves, or, where the provider doesn't take it, is withdrawn too
+    (sending.write_results). Raises NotADraft unless it was stopped first.
     """
     message = lock(Message.objects, pk=message_id)
     if not message.stopped_at or message.status != Message.Status.SENDING:
         raise NotADraft(status=message.get_status_display().lower())
-    rows = MessageDelivery.objects.filter(message=message, status=DeliveryStatus.QUEUED)
-    withdrawn = rows.update(
-        status=DeliveryStatus.FAILED, withdrawn_at=Now(), error=str(_("Taken back by an organiser before it was sent."))
+    waiting = Q(status=DeliveryStatus.QUEUED) | Q(status=DeliveryStatus.SENDING, handed_at=None)
+    withdrawn = MessageDelivery.objects.filter(waiting, message=message).update(
+        status=DeliveryStatus.FAILED, withdrawn_at=Now(), error=str(sending.WITHDRAWN), claim=None, claimed_until=None
     )
     fields = {"stopped_at": None, "withdrawn_at": timezone.now()}
     fields |= {} if message.fanned_out_at else {"fanned_out_at": timezone.now()}
@@ -263,22 +300,16 @@ def copy(*, message_id, actor) -> Outcome:
 
 AGAIN = """
     UPDATE message_deliveries AS d SET
-        status = 'queued', attempts = 0, error = NULL, claim = NULL, claimed_until = NULL, handed_at = NULL,
-        next_attempt_at = clock_timestamp(),
-        phone_number = CASE WHEN d.channel = 'sms' THEN coalesce(
-            g.phone, CASE WHEN p.phone_verified THEN nullif(p.phone, '') END, d.phone_number) END,
-        email = CASE WHEN d.channel = 'email' THEN coalesce(
-            g.email, CASE WHEN p.email_verified THEN lower(p.email) END, d.email) END
-    FROM message_deliveries AS same
-    LEFT JOIN event_guests g ON g.id = same.guest_id
-    LEFT JOIN user_profiles p ON p.id = same.user_id
-    WHERE same.id = d.id AND d.id = ANY (%s) AND d.withdrawn_at IS NULL
-        AND d.status IN ('failed', 'bounced', 'unknown')
+        status = 'queued', attempts = 0, error = NULL, claim = NULL, claimed_until = NULL,
+        next_attempt_at = clock_timestamp()
+    WHERE d.id = ANY (%s) AND d.withdrawn_at IS NULL AND d.status IN ('failed', 'bounced', 'unknown')
 """
-"""With the address that the person has by now, and the same id: a provider that has it sends nothing twice."""
+"""The same id: a provider that has it sends nothing twice. The address is looked up when it is claimed."""
 
 
 def _again(message, rows, actor) -> int:
+    if message.stopped_at:
+        raise MessageStopped
     with connection.cursor() as cursor:
         cursor.execute(AGAIN, [list(rows)])
         count = cursor.rowcount
@@ -289,8 +320,8 @@ def _again(message, rows, actor) -> int:
         actor,
         f"{count} sent again",
         status=Message.Status.SENDING,
-        finished_at=None,
-        stopped_at=None,
+        queued_at=timezone.now(),
+        withdrawn_at=None,
         fanned_out_at=message.fanned_out_at or timezone.now(),
     )
     _start_channels(message)
@@ -299,7 +330,10 @@ def _again(message, rows, actor) -> int:
 
 @operation
 def retry_failed(*, message_id, actor) -> Outcome:
-    """All that failed or bounced goes out once more; unknown ones are left to a person. Raises NothingToRetry."""
+    """All that failed or bounced goes out once more; unknown ones are left to a person.
+
+    Raises NothingToRetry, MessageStopped.
+    """
     message = lock(Message.objects, pk=message_id)
     rows = MessageDelivery.objects.filter(
         message=message, status__in=[DeliveryStatus.FAILED, DeliveryStatus.BOUNCED], withdrawn_at=None

@@ -11,6 +11,7 @@ from .. import audiences, channels
 from ..models import Message
 
 REASONS = {
+    "removed": _("removed from the guest list"),
     "closed": _("account closed"),
     "channel_off": _("the channel is off"),
     "muted": _("has turned notifications off"),
@@ -27,6 +28,8 @@ WHY_NOT = """
         WHEN {person} IS NOT NULL AND NOT EXISTS (
             SELECT FROM user_profiles AS one WHERE one.id = {person} AND one.is_active AND one.erased_at IS NULL
         ) THEN 'closed'
+        WHEN EXISTS (SELECT FROM event_guests AS one WHERE one.id = {guest} AND one.removed_at IS NOT NULL)
+            THEN 'removed'
         WHEN {channel} = 'in_app' THEN NULL
         WHEN {channel} <> ALL (%(on)s) THEN 'channel_off'
         WHEN {channel} = 'sms' AND {phone} IS NULL THEN 'no_phone'
@@ -47,31 +50,33 @@ WHY_NOT = """
 """
 """Why a delivery can't go out, or null; asked when it is planned, and once more before it is handed over."""
 
+PHONE = "coalesce(g.phone, CASE WHEN p.phone_verified THEN nullif(p.phone, '') END)"
+EMAIL = "coalesce(g.email, CASE WHEN p.email_verified THEN lower(p.email) END)"
+"""Where somebody is reached, in SQL: the line ``g`` of the guest list says so, else the account ``p``."""
+
+WHY_NOT_PLANNED = WHY_NOT.format(
+    person="reached.person",
+    guest="reached.guest_id",
+    channel="reached.channel",
+    phone="reached.phone",
+    email="reached.email",
+    event="reached.event_id",
+)
 PLAN = f"""
     WITH candidate (message_id, event_id, channels, guest_id, person) AS ({{candidates}}),
-    recipient AS (  -- whoever is there several times is reached once, as their guest if they are one
-        SELECT DISTINCT ON (message_id, coalesce(person, guest_id)) candidate.* FROM candidate
-        ORDER BY message_id, coalesce(person, guest_id), guest_id NULLS LAST
-    ), reached AS (
+    reached AS (
         SELECT r.message_id, r.event_id, r.guest_id, r.person, one.channel,
             coalesce(nullif(g.guest_name, ''), nullif(btrim(p.first_name || ' ' || p.last_name), ''), '') AS name,
-            coalesce(g.phone, CASE WHEN p.phone_verified THEN nullif(p.phone, '') END) AS phone,
-            coalesce(g.email, CASE WHEN p.email_verified THEN lower(p.email) END) AS email
-        FROM recipient r
+            {PHONE} AS phone, {EMAIL} AS email
+        FROM candidate r
         LEFT JOIN event_guests g ON g.id = r.guest_id
         LEFT JOIN user_profiles p ON p.id = r.person
         CROSS JOIN LATERAL unnest(r.channels) AS one(channel)
-    ), planned AS (
-        SELECT reached.*, {
-    WHY_NOT.format(
-        person="reached.person",
-        channel="reached.channel",
-        phone="reached.phone",
-        email="reached.email",
-        event="reached.event_id",
-    )
-} AS reason
-        FROM reached
+    ), judged AS (
+        SELECT reached.*, {WHY_NOT_PLANNED} AS reason FROM reached
+    ), planned AS (  -- whoever is there several times is reached once a channel, by a line that it reaches
+        SELECT DISTINCT ON (message_id, coalesce(person, guest_id), channel) judged.* FROM judged
+        ORDER BY message_id, coalesce(person, guest_id), channel, reason IS NOT NULL, guest_id NULLS LAST
     )
 """
 INSERT = """
@@ -197,12 +202,12 @@ def summary(message: Message) -> Summary:
         groups = cursor.fetchall()
         _run(
             """
-            SELECT name, array_agg(channel ORDER BY channel) FILTER (WHERE reason IS NULL),
+            SELECT min(name) AS name, array_agg(channel ORDER BY channel) FILTER (WHERE reason IS NULL),
                 array_remove(array_agg(DISTINCT CASE channel WHEN 'sms' THEN phone WHEN 'email' THEN email END)
                     FILTER (WHERE reason IS NULL), NULL),
                 count(*) FILTER (WHERE reason IS NULL) > 0 AS any_reached,
                 count(*) OVER (PARTITION BY count(*) FILTER (WHERE reason IS NULL) > 0)
-            FROM planned GROUP BY coalesce(person, guest_id), name
+            FROM planned GROUP BY coalesce(person, guest_id)
             ORDER BY any_reached DESC, name LIMIT %(sample)s
             """.replace("%(sample)s", str(SAMPLE)),
             candidates,

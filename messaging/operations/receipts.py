@@ -33,8 +33,11 @@ def receipt(*, channel, status, delivery_id=None, provider_id=None, error=None) 
     if delivery is None:
         log.warning("receipt.unknown", channel=channel, delivery=str(delivery_id), provider_id=provider_id)
         return Outcome(None, changed=False)
-    if status not in MOVES.get(delivery.status, ()) or (
-        delivery.status == DeliveryStatus.QUEUED and not delivery.attempts
+    of_another = bool(provider_id and delivery.provider_id and provider_id != delivery.provider_id)
+    if (
+        status not in MOVES.get(delivery.status, ())
+        or (delivery.status == DeliveryStatus.QUEUED and delivery.handed_at is None)  # it never left
+        or (of_another and status not in DeliveryStatus.ARRIVED)  # an earlier attempt's end isn't this one's
     ):
         return Outcome(delivery, changed=False)
     delivery.status = status

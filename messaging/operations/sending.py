@@ -9,6 +9,8 @@ transaction, no database in a thread.
 """
 
 import time
+from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -19,6 +21,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from config.celery import start
 from config.database import write
@@ -28,6 +31,7 @@ from .. import channels
 from ..models import ChannelState, DeliveryStatus, Message, MessageDelivery, PushDevice
 from ..models.messages import filled
 from . import opt_outs, planning
+from .notices import Notice, notify
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +46,7 @@ LONGEST_PAUSE = 300
 THROTTLED = 5
 """Seconds to wait where the provider doesn't say for how long."""
 GIVE_UP = "3 days"
+WITHDRAWN = gettext_lazy("Taken back by an organiser before it was sent.")
 
 
 # -- Making the deliveries -----------------------------------------------------------------------
@@ -77,17 +82,52 @@ def _make(message) -> int:
 def begin_due() -> list[UUID]:
     """Scheduled messages whose time has come go to the outbox; which. Skips what others are changing."""
     due = Message.objects.due().select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("pk")
-    messages = list(due[:BATCH])
+    messages = list(due.select_related("event")[:BATCH])
+    overtaken = [message for message in messages if _is_overtaken(message)]
+    for message in overtaken:
+        _put_back(message)
+    messages = [message for message in messages if message not in overtaken]
     for message in messages:
-        message.status, message.started_at = Message.Status.SENDING, timezone.now()
+        message.status = Message.Status.SENDING
+        message.started_at = message.queued_at = timezone.now()
     if messages:
-        write(messages, ["status", "started_at"], actor=SYSTEM, reason="its time has come")
+        write(messages, ["status", "started_at", "queued_at"], actor=SYSTEM, reason="its time has come")
     return [message.pk for message in messages]
+
+
+def _is_overtaken(message) -> bool:
+    """The event was called off, or moved so that the message's moment was past at once, since it was
+    scheduled: nobody meant it to go out like that."""
+    event = message.event
+    if event.updated_at <= message.updated_at:
+        return False
+    moved = bool(message.anchor) and message.due_moment < event.updated_at
+    return moved or event.status == event.Status.CANCELLED
+
+
+def _put_back(message):
+    cancelled = message.event.status == message.event.Status.CANCELLED
+    message.status = Message.Status.DRAFT
+    message.error = (
+        _("It was not sent: the event was cancelled after it had been scheduled.")
+        if cancelled
+        else _("It was not sent: when the event was moved, its time was past.")
+    )
+    write([message], ["status", "error"], actor=SYSTEM, reason=message.error)
+    if message.created_by_id:
+        told = Notice(
+            kind=Message.Kind.REMINDER,
+            subject=_("Not sent: {}").format(message.subject or message.body[:60]),
+            body=message.error + "\n\n" + _("It is a draft again. Look at it, and send or schedule it anew."),
+            to=[message.created_by_id],
+            event_id=message.event_id,
+        )
+        notify(told)
 
 
 # -- Sending -----------------------------------------------------------------------------------------
 
-CLAIM = """
+CLAIM = f"""
     WITH due AS (
         SELECT d.id FROM message_deliveries d JOIN event_messages m ON m.id = d.message_id
         WHERE d.channel = %(channel)s AND d.status = 'queued' AND d.next_attempt_at <= clock_timestamp()
@@ -97,22 +137,29 @@ CLAIM = """
     )
     UPDATE message_deliveries d SET
         status = 'sending', claim = %(claim)s, handed_at = NULL,
-        claimed_until = clock_timestamp() + %(lease)s * interval '1 second'
-    FROM due WHERE d.id = due.id
+        claimed_until = clock_timestamp() + %(lease)s * interval '1 second',
+        phone_number = CASE WHEN d.channel = 'sms' THEN coalesce({planning.PHONE}, d.phone_number) END,
+        email = CASE WHEN d.channel = 'email' THEN coalesce({planning.EMAIL}, d.email) END
+    FROM due JOIN message_deliveries AS same ON same.id = due.id
+    LEFT JOIN event_guests g ON g.id = same.guest_id
+    LEFT JOIN user_profiles p ON p.id = same.user_id
+    WHERE d.id = due.id
 """
+"""With the address as it is by now."""
+WHY_NOT = planning.WHY_NOT.format(
+    person="d.user_id",
+    guest="d.guest_id",
+    channel="d.channel",
+    phone="d.phone_number",
+    email="d.email",
+    event="d.event_id",
+)
+TOKENS = "ARRAY(SELECT token FROM push_devices v WHERE v.user_id = d.user_id ORDER BY v.id)"
 READ = f"""
     SELECT d.id, d.message_id, d.channel, m.kind, m.subject, m.body, d.event_id,
         coalesce(e.title, '') AS event_title, coalesce(o.name, '') AS organization,
         coalesce(nullif(g.guest_name, ''), nullif(btrim(p.first_name || ' ' || p.last_name), ''), '') AS name,
-        d.phone_number, d.email,
-        CASE d.channel WHEN 'push' THEN
-            ARRAY(SELECT token FROM push_devices v WHERE v.user_id = d.user_id ORDER BY v.id)
-        END AS tokens,
-        {
-    planning.WHY_NOT.format(
-        person="d.user_id", channel="d.channel", phone="d.phone_number", email="d.email", event="d.event_id"
-    )
-} AS why_not
+        d.phone_number, d.email, {WHY_NOT} AS why_not
     FROM message_deliveries d
     JOIN event_messages m ON m.id = d.message_id
     LEFT JOIN events e ON e.id = d.event_id
@@ -122,7 +169,7 @@ READ = f"""
     WHERE d.claim = %(claim)s AND d.status = 'sending'
     ORDER BY d.next_attempt_at, d.id
 """
-HAND_OVER = """
+HAND_OVER = f"""
     UPDATE message_deliveries d SET
         handed_at = clock_timestamp(), attempts = d.attempts + 1,
         claimed_until = clock_timestamp() + %(lease)s * interval '1 second'
@@ -132,23 +179,35 @@ HAND_OVER = """
         AND NOT EXISTS (
             SELECT FROM message_channels c WHERE c.channel = d.channel AND c.paused_until > clock_timestamp()
         )
-    RETURNING d.id, d.attempts
+        AND {WHY_NOT} IS NULL
+    RETURNING d.id, d.attempts, CASE d.channel WHEN 'push' THEN {TOKENS} END
 """
+"""Asked once more at the last moment: people unsubscribe, and phones change hands, while a batch is sent."""
 RESULTS = """
     UPDATE message_deliveries d SET
-        status = CASE WHEN d.status IN ('sending', 'unknown') THEN one.status ELSE d.status END,
-        error = CASE WHEN d.status IN ('sending', 'unknown') THEN one.error ELSE d.error END,
+        status = CASE WHEN d.status IN ('sending', 'unknown') THEN one.becomes ELSE d.status END,
+        error = CASE WHEN d.status IN ('sending', 'unknown') THEN one.because ELSE d.error END,
+        withdrawn_at = CASE WHEN d.status IN ('sending', 'unknown') AND one.back THEN clock_timestamp() END,
         provider_id = coalesce(one.provider_id, d.provider_id),
         attempts = d.attempts - one.uncounted,
         sent_at = CASE WHEN one.status = 'sent' THEN coalesce(d.sent_at, clock_timestamp()) ELSE d.sent_at END,
         next_attempt_at = clock_timestamp() + one.wait * interval '1 second',
         handed_at = CASE WHEN one.status = 'queued' AND one.left_nothing THEN NULL ELSE d.handed_at END,
         claim = NULL, claimed_until = NULL
-    FROM jsonb_to_recordset(%(results)s) AS one(
-        id uuid, status text, error text, provider_id text, uncounted smallint, wait float, left_nothing boolean
-    )
+    FROM (
+        SELECT said.*, back,
+            CASE WHEN back THEN 'failed' ELSE said.status END AS becomes,
+            CASE WHEN back THEN %(withdrawn)s ELSE said.error END AS because
+        FROM jsonb_to_recordset(%(results)s) AS said(
+            id uuid, status text, error text, provider_id text, uncounted smallint, wait float, left_nothing boolean
+        )
+        JOIN message_deliveries r ON r.id = said.id
+        JOIN event_messages m ON m.id = r.message_id
+        CROSS JOIN LATERAL (SELECT said.status = 'queued' AND m.withdrawn_at IS NOT NULL AS back) AS rest
+    ) AS one
     WHERE d.id = one.id AND d.claim = %(claim)s
 """
+"""What waits again of a message whose rest was taken back goes the same way."""
 RELEASE = """
     UPDATE message_deliveries SET status = 'queued', claim = NULL, claimed_until = NULL
     WHERE claim = %s AND status = 'sending' AND handed_at IS NULL
@@ -185,18 +244,17 @@ def run(*, channel: str, patience: float = PATIENCE) -> int:
 
 def _send(gateway, chunk, claim) -> int:
     """Hands one chunk over; how many left our hands. 0: stopped, paused, or the provider is away."""
-    attempts = hand_over(claim=claim, ids=[one.delivery_id for one in chunk])
-    going = [one for one in chunk if one.delivery_id in attempts]
+    allowed = hand_over(claim=claim, ids=[one.delivery_id for one in chunk])
+    going = [
+        replace(one, to=tuple(allowed[one.delivery_id].tokens)) if one.channel == "push" else one
+        for one in chunk
+        if one.delivery_id in allowed
+    ]
     if not going:
         return 0
-    results = gateway.send(going)
-    away = write_results(
-        channel=gateway.name,
-        claim=claim,
-        results=[
-            (one.delivery_id, attempts[one.delivery_id], result) for one, result in zip(going, results, strict=True)
-        ],
-    )
+    said = zip(going, gateway.send(going), strict=True)
+    results = [(one.delivery_id, allowed[one.delivery_id].attempts, result) for one, result in said]
+    away = write_results(channel=gateway.name, claim=claim, results=results)
     return 0 if away else len(going)
 
 
@@ -227,7 +285,7 @@ def claim_batch(*, channel, claim) -> tuple[list[channels.Parcel], set[UUID]]:
 
 
 def _parcel(row) -> channels.Parcel:
-    to = {"sms": (row["phone_number"],), "email": (row["email"],), "push": tuple(row["tokens"] or ())}[row["channel"]]
+    to = {"sms": (row["phone_number"],), "email": (row["email"],), "push": ()}[row["channel"]]
     words = {"name": row["name"], "event": row["event_title"]}
     return channels.Parcel(
         delivery_id=row["id"],
@@ -247,13 +305,21 @@ def _parcel(row) -> channels.Parcel:
     )
 
 
+class Allowed(NamedTuple):
+    """What leaves: the number of this attempt, and for a push the person's devices at this moment."""
+
+    attempts: int
+    tokens: list[str] | None
+
+
 @operation
-def hand_over(*, claim, ids) -> dict[UUID, int]:
-    """Notes that these leave now, and gives the attempts of each that still may: not those of a message
-    that was stopped meanwhile."""
+def hand_over(*, claim, ids) -> dict[UUID, Allowed]:
+    """Notes that these leave now, and gives those that still may: not of a message that was stopped
+    meanwhile, nor to somebody who doesn't want it any more."""
     with connection.cursor() as cursor:
-        cursor.execute(HAND_OVER, {"claim": claim, "ids": ids, "lease": settings.MESSAGE_LEASE_SECONDS})
-        return dict(cursor.fetchall())
+        given = {"claim": claim, "ids": ids, "lease": settings.MESSAGE_LEASE_SECONDS, "on": channels.on()}
+        cursor.execute(HAND_OVER, given)
+        return {pk: Allowed(attempts, tokens) for pk, attempts, tokens in cursor.fetchall()}
 
 
 @operation
@@ -316,8 +382,9 @@ def _outcome(pk, attempts, result, absent, honours) -> dict:
 
 
 def _write(claim, results):
+    given = {"claim": claim, "results": orjson.dumps(results).decode(), "withdrawn": str(WITHDRAWN)}
     with connection.cursor() as cursor:
-        cursor.execute(RESULTS, {"claim": claim, "results": orjson.dumps(results).decode()})
+        cursor.execute(RESULTS, given)
 
 
 # -- How the providers do ------------------------------------------------------------------------------
@@ -340,7 +407,9 @@ WORKED = """
 def _note(channel, results, absent) -> bool:
     """Pauses a channel whose provider is away or asks for patience; whether it did."""
     throttled = [one for one in results if isinstance(one, channels.Throttled)]
-    failing = absent or all(isinstance(one, channels.TryLater | channels.Unreachable) for one in results)
+    # One who can't take it now is their own affair; where nobody of many can, the provider is ill.
+    refusing = len(results) >= CHUNK // 2
+    failing = absent or refusing and all(isinstance(one, channels.TryLater | channels.Unreachable) for one in results)
     if not throttled and not failing:
         if any(isinstance(one, channels.Sent) for one in results):
             with connection.cursor() as cursor:
@@ -402,7 +471,7 @@ def finish(*, message_ids=None) -> int:
         over = over.filter(pk__in=message_ids)
     finished = _finish_notices(message_ids=message_ids)
     for pk in over.order_by("pk").values_list("pk", flat=True)[:BATCH]:
-        finished += _finish(message_id=pk)
+        finished += bool(_tried(_finish, message_id=pk))
     return finished
 
 
@@ -420,7 +489,8 @@ def _finish(*, message_id) -> bool:
     rows = message.deliveries.order_by()
     if message.status != Message.Status.SENDING or message.stopped_at:
         return False
-    if not message.withdrawn_at and _make(message):
+    # Not of one that was over before, or whose rest was taken back: who came since isn't meant.
+    if not message.finished_at and not message.withdrawn_at and _make(message):
         for channel in message.channels:
             start("messaging.tasks.run", channel)
     found = set(rows.values_list("status", flat=True).distinct())
@@ -435,25 +505,34 @@ def _finish(*, message_id) -> bool:
     return True
 
 
-LEFT_BEHIND = """
-    UPDATE message_deliveries SET
-        status = CASE WHEN handed_at IS NULL OR channel = ANY (%(honour)s) THEN 'queued' ELSE 'unknown' END,
-        error = CASE WHEN handed_at IS NULL THEN error ELSE %(words)s END,
+LEFT_BEHIND = f"""
+    UPDATE message_deliveries d SET
+        status = one.becomes,
+        error = CASE one.becomes WHEN 'unknown' THEN %(words)s WHEN 'failed' THEN %(withdrawn)s ELSE d.error END,
+        withdrawn_at = CASE WHEN one.becomes = 'failed' THEN clock_timestamp() END,
         next_attempt_at = clock_timestamp(), claimed_until = NULL,
-        claim = CASE WHEN handed_at IS NULL OR channel = ANY (%(honour)s) THEN NULL ELSE claim END
-    WHERE id = ANY (ARRAY(
-        SELECT id FROM message_deliveries
-        WHERE status = 'sending' AND coalesce(claimed_until, updated_at + %(lease)s * interval '1 second')
-            < clock_timestamp()
-        ORDER BY id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
-    ))
+        claim = CASE WHEN one.becomes = 'unknown' THEN d.claim END  -- a late result may settle it
+    FROM (
+        SELECT held.id,
+            CASE
+                WHEN held.handed_at IS NOT NULL
+                    AND (held.channel <> ALL (%(honour)s) OR held.attempts >= {ATTEMPTS}) THEN 'unknown'
+                WHEN m.withdrawn_at IS NOT NULL THEN 'failed'
+                ELSE 'queued'
+            END AS becomes
+        FROM message_deliveries AS held JOIN event_messages m ON m.id = held.message_id
+        WHERE held.status = 'sending' AND clock_timestamp() >
+            coalesce(held.claimed_until, held.updated_at + %(lease)s * interval '1 second')
+        ORDER BY held.id LIMIT 1000 FOR NO KEY UPDATE OF held SKIP LOCKED
+    ) AS one
+    WHERE d.id = one.id
 """
 EXPIRED = f"""
     UPDATE message_deliveries SET status = 'failed', error = %s
     WHERE id = ANY (ARRAY(
         SELECT d.id FROM message_deliveries d JOIN event_messages m ON m.id = d.message_id
         WHERE d.status = 'queued' AND m.stopped_at IS NULL AND m.status <> 'draft'
-            AND greatest(d.created_at, m.started_at) < clock_timestamp() - interval '{GIVE_UP}'
+            AND greatest(d.created_at, m.started_at, m.queued_at) < clock_timestamp() - interval '{GIVE_UP}'
         ORDER BY d.id LIMIT 1000 FOR NO KEY UPDATE OF d SKIP LOCKED
     ))
 """
@@ -471,6 +550,7 @@ def take_back() -> int:
                 "honour": honour,
                 "lease": settings.MESSAGE_LEASE_SECONDS,
                 "words": _("The worker died after it was handed over: it may have been sent, or not."),
+                "withdrawn": str(WITHDRAWN),
             },
         )
         return cursor.rowcount
@@ -486,13 +566,11 @@ def expire() -> int:
 
 def sweep() -> None:
     """Finds whatever a lost task or a dead worker left behind; each minute."""
-    for message_id in begin_due():
-        fan_out(message_id=message_id)
+    _tried(begin_due)
     for message_id in Message.objects.running().filter(fanned_out_at=None).values_list("pk", flat=True):
         _tried(fan_out, message_id=message_id)
-    _tried(take_back)
-    _tried(expire)
-    _tried(finish)
+    for act in (take_back, expire, finish):
+        _tried(act)
     waiting = MessageDelivery.objects.filter(status=DeliveryStatus.QUEUED, next_attempt_at__lte=Now())
     for channel in Message.Channel.values:
         if waiting.filter(channel=channel).exists():
@@ -500,8 +578,12 @@ def sweep() -> None:
 
 
 def _tried(act, **arguments):
-    """One that is refused (somebody holds the row) doesn't keep the others waiting."""
+    """What the act returns; None where it fails (somebody holds the row, a message is broken), which
+    doesn't keep the others waiting."""
     try:
-        act(**arguments)
+        return act(**arguments)
     except DomainError as error:
-        log.warning("message.sweep_refused", act=act.__name__, code=error.code, reason=str(error), **arguments)
+        log.warning("message.refused", act=act.__name__, code=error.code, reason=str(error), **arguments)
+    except Exception:
+        log.exception("message.failed", act=act.__name__, **arguments)
+    return None

@@ -32,7 +32,7 @@ def linked() -> list[Trigger]:
                     END IF;
                 END IF;
                 NEW.event_id := coalesce(of_guest, of_message);
-                NEW.phone_number := nullif(NEW.phone_number, '');
+                NEW.phone_number := nullif(regexp_replace(NEW.phone_number, '[^0-9+]', '', 'g'), '');
                 NEW.email := lower(nullif(NEW.email, ''));
                 NEW.linked_at := clock_timestamp();
                 IF NEW.user_id IS NOT NULL THEN
@@ -58,6 +58,8 @@ def linked() -> list[Trigger]:
             condition=pgtrigger.Condition(
                 "NEW.user_id IS DISTINCT FROM OLD.user_id OR NEW.id <> OLD.id OR NEW.message_id <> OLD.message_id"
                 " OR NEW.guest_id IS DISTINCT FROM OLD.guest_id OR NEW.event_id IS DISTINCT FROM OLD.event_id"
+                " OR NEW.link_outcome IS DISTINCT FROM OLD.link_outcome OR NEW.link_case IS DISTINCT FROM OLD.link_case"
+                " OR NEW.link_method IS DISTINCT FROM OLD.link_method OR NEW.linked_at IS DISTINCT FROM OLD.linked_at"
             ),
             declare=[("own", "uuid")],
             # What the trigger on guests writes (depth 2) says for itself how the link came about. A row
@@ -74,7 +76,12 @@ def linked() -> list[Trigger]:
                 THEN
                     {violation(STAYS_ITSELF, "a delivery keeps its id, message, guest and event")}
                 END IF;
-                IF pg_trigger_depth() = 1 AND NEW.user_id IS NULL AND OLD.user_id IS NOT NULL THEN
+                IF NEW.user_id IS NOT DISTINCT FROM OLD.user_id THEN  -- no link was made, whatever is said
+                    NEW.link_outcome := OLD.link_outcome; NEW.link_method := OLD.link_method;
+                    NEW.link_case := OLD.link_case; NEW.linked_at := OLD.linked_at;
+                    RETURN NEW;
+                END IF;
+                IF pg_trigger_depth() = 1 AND NEW.user_id IS NULL THEN
                     SELECT user_id INTO own FROM event_guests
                     WHERE id = NEW.guest_id AND removed_at IS NULL FOR SHARE;
                     NEW.user_id := own;

@@ -32,7 +32,14 @@ def kept_right() -> list[Trigger]:
             name="kept_right_on_insert",
             when=pgtrigger.Before,
             operation=pgtrigger.Insert,
-            func=f"IF NEW.user_id IS NOT NULL AND NEW.linked_at IS NULL THEN {claimed} END IF; {kept}",
+            func=f"""
+                IF NEW.user_id IS NULL THEN
+                    NEW.link_outcome := NULL; NEW.link_method := NULL; NEW.linked_at := NULL; NEW.linked_by_id := NULL;
+                ELSIF NEW.linked_at IS NULL OR NEW.link_outcome IS DISTINCT FROM 'linked' THEN
+                    {claimed}
+                END IF;
+                {kept}
+            """,
         ),
         Trigger(
             name="kept_right_on_update",
@@ -139,7 +146,10 @@ def links() -> list[Trigger]:
                         link_method = decided.method,
                         link_case = decided.applied,
                         linked_at = clock_timestamp(),
-                        read_at = CASE WHEN decided.had IS NULL THEN d.read_at END
+                        read_at = CASE WHEN decided.had IS NULL THEN d.read_at END,
+                        -- What waits may have had the former person's own address: it is looked up anew.
+                        phone_number = CASE WHEN decided.had IS NULL OR d.status <> 'queued' THEN d.phone_number END,
+                        email = CASE WHEN decided.had IS NULL OR d.status <> 'queued' THEN d.email END
                     FROM decided WHERE d.id = decided.id
                 $sql$;
                 RETURN NULL;

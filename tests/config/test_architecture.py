@@ -216,6 +216,7 @@ UNMAPPED = {
     "messaging_eventguest_outcome_known": "no door takes an outcome",
     "messaging_eventguest_stays_itself": "no form changes the id or the event; an operator's SQL reads the name",
     "messaging_audit_append_only": "only triggers write the audit; an operator's SQL reads the name",
+    "messaging_delivery_case_known": "only triggers write the case",
     "messaging_delivery_channel_known": "no door takes a channel but through a form's choice",
     "messaging_delivery_outcome_known": "no door takes an outcome",
     "messaging_delivery_status_known": "no door takes a status but through an operation's choice",

@@ -1,6 +1,7 @@
 """The outbox: every delivery comes to an end, whatever providers and workers do."""
 
 import random
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.utils import timezone
 from attendance.models import Attendee
 from config.errors import SYSTEM, Outcome
 from config.post_office import Fault
+from events.models import Event
 from messaging import channels
 from messaging.models import Channel, ChannelState, EventGuest, Message, MessageDelivery, OptOut, PushDevice
 from messaging.operations import announcements, planning, receipts, sending
@@ -366,7 +368,7 @@ def test_the_sweep_starts_what_a_lost_task_did_not(event):
     sending.sweep()
     assert states(message) == {("sms", "queued"): 2}
     MessageDelivery.objects.update(created_at=timezone.now() - timedelta(days=4))
-    Message.objects.update(started_at=timezone.now() - timedelta(days=4))
+    Message.objects.update(queued_at=timezone.now() - timedelta(days=4), started_at=timezone.now() - timedelta(days=4))
     sending.sweep()
     message.refresh_from_db()
     assert (states(message), message.status, message.error) == (
@@ -445,10 +447,14 @@ def test_a_stopped_message_sends_nothing_more_until_it_goes_on(event, organizer,
     assert not announcements.stop(message_id=message.pk, actor=organizer).changed
     assert deliver("sms") == [0]
     assert states(message) == {("sms", "queued"): 30}
+    assert message.deliveries.filter(withdrawn_at=None).count() == 0  # nor does it show in the app
+    with pytest.raises(announcements.MessageStopped):
+        announcements.retry_failed(message_id=message.pk, actor=organizer)
     sending.sweep()
     message.refresh_from_db()
     assert message.status == "sending"
     assert announcements.resume(message_id=message.pk, actor=organizer).changed
+    assert message.deliveries.filter(withdrawn_at=None).count() == 30
     assert deliver("sms") == [30]
     reasons = message.history.order_by("history_id").values_list("history_change_reason", flat=True)
     assert [reason for reason in reasons if reason in ("stopped", "continued")] == ["stopped", "continued"]
@@ -512,13 +518,57 @@ def test_a_scheduled_message_moves_along_with_its_event(event, organizer):
     message = factories.MessageFactory(event=event, anchor="starts_at", anchor_offset=timedelta(days=-1))
     announcements.schedule(message_id=message.pk, actor=organizer)
     assert sending.begin_due() == []
-    event.starts_at = timezone.now() + timedelta(hours=23)
+    event.starts_at = timezone.now() + timedelta(days=1, milliseconds=300)
     event.save(update_fields=["starts_at"])
+    assert sending.begin_due() == []
+    time.sleep(0.4)
     assert sending.begin_due() == [message.pk]
     sending.fan_out(message_id=message.pk)
     sending.finish()
     message.refresh_from_db()
     assert (message.status, states(message)) == ("sent", {("in_app", "sent"): 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": "cancelled"}, "the event was cancelled"),
+        ({"starts_at": timezone.now() + timedelta(hours=1)}, "its time was past"),
+    ],
+)
+def test_a_scheduled_message_that_its_event_has_overtaken_is_a_draft_again(event, organizer, change, words):
+    guests(event, 1)
+    message = factories.MessageFactory(
+        event=event, anchor="starts_at", anchor_offset=timedelta(hours=-2), created_by=organizer, subject="Soon"
+    )
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    Event.objects.filter(pk=event.pk).update(**change)
+    if "starts_at" not in change:  # its time comes
+        Message.objects.filter(pk=message.pk).update(anchor_offset=timedelta(days=-30))
+        Event.objects.filter(pk=event.pk).update(venue="elsewhere")
+    assert sending.begin_due() == []
+    message.refresh_from_db()
+    assert (message.status, message.deliveries.count()) == ("draft", 0)
+    assert words in message.error
+    told = Message.objects.get(kind="reminder")
+    assert (told.subject, [row.user for row in told.deliveries.filter(channel="in_app")]) == (
+        "Not sent: Soon",
+        [organizer],
+    )
+
+
+def test_what_goes_out_is_what_was_looked_at(event, organizer):
+    guests(event, 2)
+    message = factories.MessageFactory(event=event, scheduled_at=timezone.now() + timedelta(days=1))
+    seen = announcements.fingerprint(message)
+    for change in ({"body": "Other"}, {"channels": ["sms"]}, {"audience": "everyone"}, {"subject": "Other"}):
+        before = {name: getattr(message, name) for name in change}
+        Message.objects.filter(pk=message.pk).update(**change)
+        for act in (announcements.send_now, announcements.schedule):
+            with pytest.raises(announcements.MessageChanged):
+                act(message_id=message.pk, actor=organizer, seen=seen)
+        Message.objects.filter(pk=message.pk).update(**before)
+    assert announcements.send_now(message_id=message.pk, actor=organizer, expected=2, seen=seen).changed
 
 
 def test_a_message_is_not_sent_without_what_it_needs(event, organizer):
@@ -571,7 +621,7 @@ def test_receipts_never_take_a_delivery_backwards(event, told, end):
     deliver("sms")
     row = message.deliveries.get()
     for status in told:
-        receipts.receipt(channel="sms", status=status, delivery_id=row.pk, provider_id="SM1")
+        receipts.receipt(channel="sms", status=status, delivery_id=row.pk, provider_id=row.provider_id)
     row.refresh_from_db()
     assert row.status == end
 
@@ -589,6 +639,157 @@ def test_a_receipt_may_come_before_the_answer_and_settles_doubt(event, settings)
     message.deliveries.filter(status="sent").update(status="failed")
     unknown = receipts.receipt(channel="sms", status="delivered", provider_id="SM-nobody")
     assert (unknown.row, unknown.changed) == (None, False)
+
+
+def test_a_receipt_about_an_earlier_attempt_tells_only_that_it_arrived(event, organizer, post_office):
+    message = announced(event, 2)
+    deliver("sms")
+    first, second = message.deliveries.order_by("pk")
+    late = {"channel": "sms", "delivery_id": first.pk, "provider_id": "SM-of-an-earlier-attempt"}
+    assert not receipts.receipt(status="failed", **late).changed
+    assert receipts.receipt(status="delivered", **late).changed
+    receipts.receipt(channel="sms", status="failed", delivery_id=second.pk, provider_id=second.provider_id)
+    announcements.retry(delivery_id=second.pk, actor=organizer)
+    assert receipts.receipt(channel="sms", status="delivered", delivery_id=second.pk).changed  # it did arrive
+    deliver("sms")
+    assert (states(message), len(post_office.texts)) == ({("sms", "delivered"): 2}, 2)
+
+
+def test_a_queued_delivery_that_never_left_can_not_have_arrived(event):
+    message = announced(event, 1)
+    assert not receipts.receipt(channel="sms", status="delivered", delivery_id=message.deliveries.get().pk).changed
+
+
+# -- What changes while a batch is in a worker's hands -------------------------------------------------
+
+
+def claimed(channel="sms"):
+    claim = uuid4()
+    parcels, _messages = sending.claim_batch(channel=channel, claim=claim)
+    return claim, [one.delivery_id for one in parcels]
+
+
+def test_what_a_worker_has_claimed_is_withdrawn_too(event, organizer):
+    message = announced(event, 12)
+    claim, ids = claimed()
+    sending.hand_over(claim=claim, ids=ids[:3])
+    announcements.stop(message_id=message.pk, actor=organizer)
+    announcements.withdraw_rest(message_id=message.pk, actor=organizer)
+    assert sending.hand_over(claim=claim, ids=ids[3:]) == {}
+    results = [channels.Sent("SM1"), channels.TryLater("503"), channels.Throttled("429")]
+    sending.write_results(
+        channel="sms", claim=claim, results=[(pk, 1, one) for pk, one in zip(ids, results, strict=False)]
+    )
+    sending.release(claim=claim)
+    assert states(message) == {("sms", "sent"): 1, ("sms", "failed"): 11}
+    assert message.deliveries.exclude(withdrawn_at=None).count() == 11
+    deliver("sms")
+    sending.sweep()
+    message.refresh_from_db()
+    assert (message.status, states(message)) == ("sent", {("sms", "sent"): 1, ("sms", "failed"): 11})
+
+
+def test_a_dead_workers_claims_of_a_withdrawn_message_stay_withdrawn(event, organizer, settings):
+    settings.SMS_HONOURS_KEY = True
+    message = announced(event, 4)
+    dead_worker(message, "sms", handed=2)
+    announcements.stop(message_id=message.pk, actor=organizer)
+    announcements.withdraw_rest(message_id=message.pk, actor=organizer)
+    sending.take_back()
+    assert states(message) == {("sms", "failed"): 4}
+
+
+def test_whoever_unsubscribes_after_the_claim_does_not_get_it(event, post_office):
+    message = announced(event, 2)
+    claim, ids = claimed()
+    OptOut.objects.create(channel="sms", address="+14155550000", source="stop")
+    assert list(sending.hand_over(claim=claim, ids=ids)) == [message.deliveries.get(phone_number="+14155550001").pk]
+    sending.release(claim=claim)
+    deliver("sms")
+    assert message.deliveries.get(status="failed").error == "has unsubscribed"
+
+
+def test_a_phone_that_changed_hands_after_the_claim_does_not_ring(event):
+    first, second = (factories.AttendeeFactory(event=event).user_profile for _number in range(2))
+    PushDevice.objects.create(user=first, token="sold", platform="ios")
+    kept = PushDevice.objects.create(user=first, token="kept", platform="ios")
+    message = sent(factories.MessageFactory(event=event, channels=["push"], audience="attending"))
+    claim, ids = claimed("push")
+    PushDevice.objects.filter(token="sold").update(user=second)
+    [allowed] = sending.hand_over(claim=claim, ids=ids).values()
+    assert (allowed.tokens, message.deliveries.get().user) == ([kept.token], first)
+
+
+def test_a_guest_who_becomes_somebody_else_gets_nothing_at_the_formers_address(event, post_office):
+    first = factories.UserProfileFactory(email="first@example.org")
+    second = factories.UserProfileFactory(email="second@example.org")
+    guest = factories.EventGuestFactory(event=event, user=first)
+    nobody = factories.EventGuestFactory(event=event, user=factories.UserProfileFactory(email="third@example.org"))
+    message = sent(factories.MessageFactory(event=event, channels=["email"]))
+    EventGuest.objects.filter(pk=guest.pk).update(user=second)
+    EventGuest.objects.filter(pk=nobody.pk).update(user=None)
+    deliver("email")
+    assert [mail.recipients for mail in post_office.mails] == [("second@example.org",)]
+    assert message.deliveries.get(guest=nobody).error == "no e-mail address"
+
+
+def test_a_guest_removed_before_it_left_does_not_get_it(event, post_office):
+    message = announced(event, 2)
+    EventGuest.objects.filter(phone="+14155550000").update(removed_at=timezone.now())
+    deliver("sms")
+    assert [text.to for text in post_office.texts] == ["+14155550001"]
+    assert message.deliveries.get(status="failed").error == "removed from the guest list"
+
+
+def test_a_person_with_two_lines_is_reached_over_each_channel_by_the_line_that_has_it(event, post_office):
+    person = factories.UserProfileFactory(email_verified=False)
+    factories.EventGuestFactory(event=event, user=person, email="ann@example.org")
+    factories.EventGuestFactory(event=event, user=person, phone="+14155550100")
+    message = sent(factories.MessageFactory(event=event, channels=["in_app", "sms", "email"]))
+    assert message.recipients == 1
+    assert states(message) == {("in_app", "sent"): 1, ("sms", "queued"): 1, ("email", "queued"): 1}
+
+
+def test_one_who_can_not_take_it_now_holds_up_nobody_else(event, post_office, settings):
+    settings.MESSAGE_RETRY_SECONDS = 60
+    post_office.faults = lambda asked: Fault(status=450, message="Greylisted") if asked["step"] == "rcpt" else None
+    announced(event, 1, ["email"])
+    deliver("email")
+    assert sending.paused(["email"]) == {}
+
+
+def test_what_goes_on_after_days_is_not_given_up_at_once(event, organizer, post_office):
+    message = announced(event, 1)
+    days = timezone.now() - timedelta(days=4)
+    announcements.stop(message_id=message.pk, actor=organizer)
+    MessageDelivery.objects.update(created_at=days)
+    Message.objects.update(queued_at=days, started_at=days)
+    announcements.resume(message_id=message.pk, actor=organizer)
+    sending.sweep()
+    deliver("sms")
+    assert states(message) == {("sms", "sent"): 1}
+
+
+def test_sending_again_later_reaches_nobody_who_came_since(event, organizer, post_office):
+    message = announced(event, 2)
+    post_office.faults = lambda asked: Fault(status=400, code=21211) if asked["address"] == "+14155550000" else None
+    deliver("sms")
+    post_office.faults = None
+    factories.EventGuestFactory(event=event, phone="+14155559999")
+    announcements.retry_failed(message_id=message.pk, actor=organizer)
+    deliver("sms")
+    message.refresh_from_db()
+    assert (message.status, states(message)) == ("sent", {("sms", "sent"): 2})
+
+
+def test_a_broken_message_keeps_no_other_waiting(event):
+    broken = announced(event, 1, ["in_app"])
+    Message.objects.filter(pk=broken.pk).update(audience="gone", fanned_out_at=None)
+    other = factories.MessageFactory(event=event, status="sending", channels=["in_app"])
+    sending.sweep()
+    sending.sweep()
+    other.refresh_from_db()
+    assert other.status == "sent"
 
 
 @pytest.mark.django_db(transaction=True)

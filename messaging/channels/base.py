@@ -1,11 +1,14 @@
 """What goes out, what came of it, and what a channel is."""
 
+import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 from uuid import UUID
 
 import structlog
+
+from config.privacy import masked
 
 log = structlog.get_logger(__name__)
 
@@ -104,10 +107,10 @@ class Channel:
         if (why := self.off()) is not None:
             return [Unreachable(why)] * len(parcels)
         try:
-            return self.deliver(parcels)
+            return [fit(result) for result in self.deliver(parcels)]
         except Exception:
             # Whoever calls must get a word for each, and nobody knows how far this came.
-            log.exception("channel.broke", channel=self.name)
+            broke(self.name)
             return [Unknown(BROKE)] * len(parcels)
 
     def deliver(self, parcels: Sequence[Parcel]) -> list[Result]:
@@ -115,6 +118,26 @@ class Channel:
 
 
 BROKE = "Sending broke down on our side; the log says how."
+LONGEST_ID, LONGEST_REASON = 255, 500
+
+
+def broke(channel: str, **about) -> None:
+    """Logs the exception at hand, which may quote an address."""
+    log.error("channel.broke", channel=channel, exception=masked(traceback.format_exc()), **about)
+
+
+def fit(result: Result) -> Result:
+    """The result with words that the database takes, whatever the provider gave for one."""
+    if isinstance(result, Sent):
+        return replace(result, provider_id=known_as(result.provider_id))
+    return replace(result, reason=one_line(result.reason, LONGEST_REASON))
+
+
+def known_as(given) -> str:
+    """A provider's id: what can be printed of it, so far as it fits; empty where it is no text."""
+    if not isinstance(given, str):
+        return ""
+    return "".join(letter for letter in given if letter.isprintable())[:LONGEST_ID].strip()
 
 
 def one_line(text: str, most: int) -> str:

@@ -23,7 +23,7 @@ from .base import (
     TryLater,
     Unknown,
     Unreachable,
-    log,
+    broke,
     one_line,
 )
 
@@ -118,7 +118,7 @@ def _hand_over(backend, parcel):
     except ValueError as error:
         return Refused(f"No letter can be made for this address: {error}")
     except Exception:
-        log.exception("channel.broke", channel="email", delivery_id=str(parcel.delivery_id))
+        broke("email", delivery_id=str(parcel.delivery_id))
         return TryLater(BROKE)
     if backend.connection is None:
         try:

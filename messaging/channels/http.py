@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.conf import settings
 
-from .base import BROKE, Channel, Unknown, Unreachable, log, one_line
+from .base import BROKE, Channel, Unknown, Unreachable, broke, one_line
 
 AT_ONCE = 10
 LONGEST_PAUSE = 24 * 3600.0
@@ -42,11 +42,11 @@ class HttpChannel(Channel):
         try:
             return self.hand_over(http, parcel)
         except NOTHING_LEFT as error:
-            return Unreachable(f"No connection to the provider: {one_line(str(error), 300) or type(error).__name__}")
+            return Unreachable(f"No connection to the provider: {words(error)}")
         except httpx.HTTPError as error:
-            return Unknown(f"No answer came: {one_line(str(error), 300) or type(error).__name__}")
+            return Unknown(f"No answer came: {words(error)}")
         except Exception:
-            log.exception("channel.broke", channel=self.name, delivery_id=str(parcel.delivery_id))
+            broke(self.name, delivery_id=str(parcel.delivery_id))
             return Unknown(BROKE)
 
 
@@ -58,6 +58,10 @@ def client(url) -> httpx.Client:
         follow_redirects=False,
         trust_env=urlsplit(url).hostname not in HERE,
     )
+
+
+def words(error) -> str:
+    return one_line(str(error), 300) or type(error).__name__
 
 
 def answered(response) -> dict:

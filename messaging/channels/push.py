@@ -10,8 +10,8 @@ import httpx
 import jwt
 from django.conf import settings
 
-from .base import Refused, Result, Sent, Throttled, TryLater, Unknown, Unreachable, one_line
-from .http import NOTHING_LEFT, HttpChannel, answered, client, pause
+from .base import Refused, Result, Sent, Throttled, TryLater, Unknown, Unreachable, known_as, one_line
+from .http import NOTHING_LEFT, HttpChannel, answered, client, pause, words
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -69,9 +69,9 @@ class Push(HttpChannel):
             try:
                 response = http.post(page, json=body, headers={"Authorization": f"Bearer {access}"})
             except NOTHING_LEFT as error:
-                return Unreachable(f"No connection to the provider: {one_line(str(error), 300)}")
+                return Unreachable(f"No connection to the provider: {words(error)}")
             except httpx.HTTPError as error:
-                return Unknown(f"No answer came: {one_line(str(error), 300) or type(error).__name__}")
+                return Unknown(f"No answer came: {words(error)}")
             if response.status_code != 401:
                 break
         return _judged(response)
@@ -119,13 +119,13 @@ def _ask_for_token(account) -> tuple[str, float]:
         with client(address) as http:
             response = http.post(address, data={"grant_type": GRANT, "assertion": assertion})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NoAccess(f"No connection to the provider's sign-in: {one_line(str(error), 300)}") from error
+        raise NoAccess(f"No connection to the provider's sign-in: {words(error)}") from error
     except (ValueError, TypeError, jwt.PyJWTError) as error:
         raise NoAccess("The private key of PUSH_CREDENTIALS can't be used.") from error
     body = answered(response)
     token, seconds = body.get("access_token"), body.get("expires_in")
     if not response.is_success or not isinstance(token, str) or not isinstance(seconds, (int, float)):
-        why = one_line(str(body.get("error_description") or body.get("error") or response.status_code), 300)
+        why = body.get("error_description") or body.get("error") or response.status_code
         raise NoAccess(f"The provider doesn't let us in: {why}")
     return token, float(seconds)
 
@@ -162,25 +162,22 @@ ORDER = [Sent, Unknown, Throttled, Unreachable, TryLater, Refused]
 def _judged(response):
     body, status = answered(response), response.status_code
     if response.is_success:
-        name = body.get("name")
-        if isinstance(name, str) and 0 < len(name) <= 255:
+        if name := known_as(body.get("name")):
             return Sent(name)
         return Unknown(f"The provider took it with an answer that makes no sense ({status}).")
     error = body.get("error")
     error = error if isinstance(error, dict) else {}
-    details = [one for one in error.get("details") or [] if isinstance(one, dict)]
-    code = next((one["errorCode"] for one in details if "errorCode" in one), error.get("status"))
-    reason = one_line(f"{error.get('message') or response.reason_phrase} ({code or status})", 500)
-    if (
-        code in ("UNREGISTERED", "SENDER_ID_MISMATCH")
-        or status == 404
-        or (status == 400 and _is_about_the_token(details))
-    ):
+    details = _dicts(error.get("details"))
+    code = next((one["errorCode"] for one in details if "errorCode" in one), None)
+    if code == "UNREGISTERED" or (code == "INVALID_ARGUMENT" and _is_about_the_token(details)):
         return DEAD
+    reason = f"{error.get('message') or response.reason_phrase} ({code or error.get('status') or status})"
     after = pause(response)
     if status == 429 or (status == 503 and after is not None):
         return Throttled(reason, after)
-    if status in (401, 403) or status < 400:
+    if code == "SENDER_ID_MISMATCH":  # the device is another project's; or our credentials are, so it stays
+        return Refused(reason)
+    if status in (401, 403, 404) or status < 400:
         return Unreachable(f"The provider doesn't know us, or isn't there: {reason}")
     if status >= 500 or status == 408:
         return TryLater(reason)
@@ -189,5 +186,9 @@ def _judged(response):
 
 def _is_about_the_token(details) -> bool:
     """Whether the argument that the provider calls invalid is the device's token, not the message."""
-    fields = [field for one in details for field in one.get("fieldViolations") or [] if isinstance(field, dict)]
+    fields = [field for one in details for field in _dicts(one.get("fieldViolations"))]
     return any(field.get("field") == "message.token" for field in fields)
+
+
+def _dicts(given) -> list[dict]:
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []

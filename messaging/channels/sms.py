@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.urls import reverse
 
-from .base import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable, one_line
+from .base import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable, known_as
 from .http import HttpChannel, answered, pause
 
 LONGEST = 1600
@@ -55,16 +55,16 @@ def text(parcel) -> str:
 def _judged(response):
     body, status = answered(response), response.status_code
     if response.is_success:
-        sid = body.get("sid")
-        if isinstance(sid, str) and 0 < len(sid) <= 255:
+        if sid := known_as(body.get("sid")):
             return Sent(sid)
         return Unknown(f"The provider took it with an answer that makes no sense ({status}).")
     code = body.get("code")
-    reason = one_line(f"{body.get('message') or response.reason_phrase} ({code or status})", 500)
+    reason = f"{body.get('message') or response.reason_phrase} ({code or status})"
     if status == 429:
         return Throttled(reason, pause(response))
     if status in (401, 403, 404) or status < 400:
         return Unreachable(f"The provider doesn't know us, or isn't there: {reason}")
     if status >= 500 or status == 408:
         return TryLater(reason)
-    return Bounced(reason) if code in NOBODY_THERE else Refused(reason)
+    nobody = isinstance(code, int) and code in NOBODY_THERE
+    return Bounced(reason) if nobody else Refused(reason)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from config.errors import DomainError
 
 from .. import channels
-from ..channels.base import one_line
+from ..channels.base import known_as, one_line
 from ..models import Channel, DeliveryStatus, OptOut
 from ..operations import opt_outs, receipts
 
@@ -95,7 +95,7 @@ def sms_status(request, delivery_id):
         channel=Channel.SMS,
         status=status,
         delivery_id=delivery_id,
-        provider_id=one_line(request.POST.get("MessageSid", ""), 255) or None,
+        provider_id=known_as(request.POST.get("MessageSid")) or None,
         error=f"{words} ({code})".strip() if code else f"The provider says: {told}",
     )
     return HttpResponse(status=200)

@@ -11,8 +11,9 @@ from email.utils import format_datetime, parseaddr
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
-from config.post_office import Fault, PostOffice
+from config.post_office import Fault, PostOffice, firebase
 from messaging import channels
 from messaging.channels import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable
 
@@ -69,6 +70,10 @@ def refuses_connections():
     office = PostOffice().start()
     office.stop()
     return office.settings
+
+
+def dumped(answer) -> bytes:
+    return json.dumps(answer).encode()
 
 
 def decoded(header) -> str:
@@ -441,6 +446,8 @@ def test_texts_go_out_ten_at_once(post_office):
         ({"body": b'{"status": "queued"}'}, Unknown),
         ({"body": b'["sid"]'}, Unknown),
         ({"body": b'{"sid": 17}'}, Unknown),
+        ({"body": b'{"sid": "\\u0000\\ud800 "}'}, Unknown),
+        ({"status": 400, "body": b'{"code": [1], "message": {"a": 1}}'}, Refused("{'a': 1} ([1])")),
         ({"wait": 30}, Unknown),
     ],
 )
@@ -535,9 +542,36 @@ def test_nobody_is_reached_where_all_devices_are_dead(post_office):
     assert send_one(push("gone", "too")) == Refused("No device takes pushes any more.", dead=("gone", "too"))
 
 
-def test_a_device_of_another_project_is_dead_for_us(post_office):
-    post_office.faults = always(kind="push", status=403, code="SENDER_ID_MISMATCH")
-    assert send_one(push("theirs")) == Refused("No device takes pushes any more.", dead=("theirs",))
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"status": 404, "body": b"<html>Not Found</html>"}, Unreachable),
+        ({"status": 404, "code": "NOT_FOUND", "message": "No such project"}, Unreachable),
+        ({"status": 404, "body": b'{"error": {"status": "UNREGISTERED"}}'}, Unreachable),
+        ({"status": 404, "body": b'{"error": {"details": {"errorCode": "UNREGISTERED"}}}'}, Unreachable),
+        (
+            {"status": 403, "code": "SENDER_ID_MISMATCH", "message": "Another sender's"},
+            Refused("Another sender's (SENDER_ID_MISMATCH)"),
+        ),
+        (
+            {
+                "status": 400,
+                "body": json.dumps(firebase(400, "INVALID_ARGUMENT", "bad", field="message.data")).encode(),
+            },
+            Refused("bad (INVALID_ARGUMENT)"),
+        ),
+        (
+            {"status": 400, "body": dumped(firebase(400, "OTHER", "bad", field="message.token"))},
+            Refused("bad (OTHER)"),
+        ),
+        ({"status": 410, "body": b"gone"}, Refused("Gone (410)")),
+    ],
+)
+def test_only_firebases_own_word_makes_a_device_dead(post_office, fault, expected):
+    post_office.faults = always(kind="push", **fault)
+    result = send_one(push("phone", "tablet"))
+    assert (type(result) if isinstance(expected, type) else result) == expected
+    assert result.dead == ()
 
 
 @pytest.mark.parametrize(
@@ -557,7 +591,16 @@ def test_a_device_of_another_project_is_dead_for_us(post_office):
         ({"status": 400, "body": b'{"error": {"details": "x"}}'}, Refused("Bad Request (400)")),
         ({"drop": "before"}, Unknown),
         ({"drop": "after"}, Unknown),
+        ({"status": 400, "body": b'{"error": {"details": 5}}'}, Refused("Bad Request (400)")),
+        (
+            {
+                "status": 400,
+                "body": b'{"error": {"details": [{"errorCode": {}, "fieldViolations": 5}]}}',
+            },
+            Refused("Bad Request (400)"),
+        ),
         ({"body": b"{}"}, Unknown),
+        ({"body": b'{"name": 7}'}, Unknown),
         ({"wait": 30}, Unknown),
     ],
 )
@@ -682,3 +725,50 @@ def test_no_proxy_stands_between_us_and_this_machine(post_office, monkeypatch):
     assert type(send_one(sms())) is Sent
     with pytest.raises(httpx.ConnectError):
         httpx.get(post_office.http_url)
+
+
+# -- What providers may not do ------------------------------------------------------------------------------------
+
+GARBAGE = "SM\x00\ud800\r\n12 \u202e" + "x" * 10_000
+
+
+def for_the_database(text):
+    """The text, which PostgreSQL takes and a page can show."""
+    text.encode()
+    assert text.isprintable()
+    return text
+
+
+@pytest.mark.parametrize(("make", "name"), [(sms, "sid"), (push, "name")])
+def test_an_id_that_is_garbage_is_cleaned_and_cut(post_office, make, name):
+    post_office.faults = always(kind=make().channel, body=dumped({name: GARBAGE}))
+    assert for_the_database(send_one(make()).provider_id) == "SM12 " + "x" * 250
+
+
+def test_an_id_of_ours_is_no_longer_than_the_database_takes(post_office, settings):
+    settings.SITE_URL = "https://" + ".".join(["a" * 60] * 5)
+    assert len(for_the_database(send_one(mail()).provider_id)) == 255
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+@pytest.mark.parametrize("make", [sms, push])
+def test_reasons_that_are_garbage_are_cleaned_and_cut(post_office, make, status):
+    post_office.faults = always(kind=make().channel, status=status, code="C", message=GARBAGE)
+    reason = for_the_database(send_one(make()).reason)
+    assert len(reason) == 500 and "SM 12 xxx" in reason
+
+
+@pytest.mark.parametrize("step", ["rcpt", "letter"])
+def test_words_of_a_mail_server_that_are_garbage_are_cleaned_and_cut(post_office, step):
+    post_office.faults = always(step, status=550, message="no\x00\x1b[31m" + "x" * 400)
+    reason = for_the_database(send_one(mail()).reason)
+    assert reason.startswith("550 no [31mxxx") and len(reason) <= 500
+
+
+def test_what_breaks_on_our_side_is_logged_without_the_address(post_office, settings):
+    settings.PUSH_API_URL = "http://[+14155550123 ada@example.org"  # no address: urlsplit raises
+    with capture_logs() as logs:
+        assert type(send_one(push())) is Unknown
+    assert [one["event"] for one in logs] == ["channel.broke"]
+    assert "Traceback" in logs[0]["exception"]
+    assert "4155550123" not in str(logs) and "ada@" not in str(logs)

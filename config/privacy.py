@@ -1,4 +1,4 @@
-"""The registry of personal data: what each app knows of a person, and how it forgets.
+"""The registry of personal data: what each app knows of a person, and how it forgets. And what a log may hold.
 
 Each app registers from its ``operations`` module, or ``operations/privacy.py`` where that is a
 folder: :func:`all_personal_data` imports these, so that no door erases with an app missing.

@@ -16,6 +16,8 @@ from django.urls import reverse_lazy
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from config import mail
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env("DATA_DIR", default=str(BASE_DIR / ".data")))
@@ -259,7 +261,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=10.0)
 EMAIL_URL = env("EMAIL_URL", default="")
 if EMAIL_URL:
-    vars().update(env.email_url_config(EMAIL_URL))
+    vars().update(mail.settings_of(EMAIL_URL))
 else:
     # Without a mail server, letters are written to files that an operator can read.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"

@@ -5,12 +5,13 @@ import smtplib
 from email.utils import parseaddr, quote
 from urllib.parse import urlsplit
 
-import environ
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend
 from django.core.mail.message import sanitize_address
 from django.template.loader import render_to_string
+
+from config import mail
 
 from .base import (
     BROKE,
@@ -70,7 +71,7 @@ class Email(Channel):
     def off(self):
         if not settings.EMAIL_URL:
             return "E-mail is off: EMAIL_URL, the address of the mail server, is not set."
-        if urlsplit(settings.EMAIL_URL).scheme not in ("smtp", *SECURITY):
+        if urlsplit(settings.EMAIL_URL).scheme not in mail.PORTS:
             return (
                 "E-mail is off: EMAIL_URL isn't the address of an SMTP server, like smtp+tls://user:password@host:587."
             )
@@ -93,20 +94,15 @@ class Email(Channel):
         return results
 
 
-SECURITY = {"smtps": "use_tls", "smtp+tls": "use_tls", "smtp+ssl": "use_ssl"}
-PORTS = {"use_tls": 587, "use_ssl": 465}
-
-
 def _backend() -> Backend:
-    url = environ.Env.email_url_config(settings.EMAIL_URL)
-    security = SECURITY.get(urlsplit(settings.EMAIL_URL).scheme)
+    found = mail.settings_of(settings.EMAIL_URL)
     return Backend(
-        host=url["EMAIL_HOST"],
-        port=url["EMAIL_PORT"] or PORTS.get(security, 25),
-        username=url["EMAIL_HOST_USER"] or "",
-        password=url["EMAIL_HOST_PASSWORD"] or "",
-        use_tls=security == "use_tls",
-        use_ssl=security == "use_ssl",
+        host=found["EMAIL_HOST"],
+        port=found["EMAIL_PORT"],
+        username=found["EMAIL_HOST_USER"] or "",
+        password=found["EMAIL_HOST_PASSWORD"] or "",
+        use_tls=found.get("EMAIL_USE_TLS", False),
+        use_ssl=found.get("EMAIL_USE_SSL", False),
         timeout=settings.EMAIL_TIMEOUT,
     )
 

@@ -120,11 +120,12 @@ MORE = {
         "importing",  # upload, preview, confirm
         "integrity",
         "json",  # REST framework loads it while it loads itself
+        "mail",  # where it goes, for the settings and the channel
         "mailbox",  # what the demo's site has sent
         "management",
         "openapi",  # how the document is made
         "post_office",  # where the demo and the tests send to
-        "privacy",  # the registry of personal data
+        "privacy",  # the registry of personal data; what a log may hold
         "second_factor",
         "services",  # the embedded PostgreSQL and Redis
         "settings",

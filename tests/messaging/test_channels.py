@@ -1,5 +1,6 @@
 """The channels against real servers: what arrives, and what every kind of failure is called."""
 
+import ast
 import json
 import threading
 import time
@@ -16,6 +17,7 @@ from structlog.testing import capture_logs
 from config.post_office import Fault, PostOffice, firebase
 from messaging import channels
 from messaging.channels import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable
+from tests.config.postgres import run
 
 LONG_NAME = "Žofie Nováková-Østergård 王小明"
 SIXTY = ("Žofie Alžběta Nováková-Østergårdová 王小明 " * 2)[:60].strip()
@@ -130,6 +132,26 @@ def test_credentials_of_push_may_be_a_file(post_office, settings, tmp_path):
 def test_a_backend_that_sends_nothing_is_no_channel(settings, url):
     settings.EMAIL_URL = url
     assert "isn't the address of an SMTP server" in channels.off_reasons()["email"]
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "tls", "ssl"),
+    [
+        ("smtp://mail.example", 25, False, False),
+        ("smtp+tls://ada:p%40ss@mail.example", 587, True, False),
+        ("smtp+ssl://ada:p%40ss@mail.example:4650", 4650, False, True),
+        ("smtp+ssl://ada:p%40ss@mail.example", 465, False, True),
+    ],
+)
+def test_letters_about_accounts_go_where_the_channel_goes(url, port, tls, ssl):
+    code = (
+        "from django.core.mail import get_connection; from messaging.channels.email import _backend; "
+        "print([(one.host, one.port, one.username or '', one.password or '', one.use_tls, one.use_ssl, one.timeout)"
+        " for one in (get_connection(), _backend())])"
+    )
+    printed = run("python", "manage.py", "shell", "--verbosity", "0", "-c", code, EMAIL_URL=url)
+    account = ("ada", "p@ss") if "@" in url else ("", "")
+    assert ast.literal_eval(printed) == [("mail.example", port, *account, tls, ssl, 10.0)] * 2
 
 
 # -- Mail: what arrives ------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ from events.admin import local
 
 from .. import audiences
 from ..channels import Parcel
+from ..channels.sms import sms_parts
 from ..channels.sms import text as sms_text
 from ..models import Channel, Message
 from ..models.messages import filled
 from ..operations import announcements, planning
-from .words import audience_of, masked, named, sms_parts, state_of, zone_of
+from .words import audience_of, masked, named, state_of, zone_of
 
 
 def preview_of(message, viewer) -> dict:

@@ -82,20 +82,3 @@ def state_of(message, done: int | None = None, total: int | None = None) -> tupl
     if not total:
         return message.status, _("Sending begins")
     return message.status, _("Sending {done} of {total}").format(done=f"{done:,}", total=f"{total:,}")
-
-
-GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-GSM_TWICE = frozenset("^{}\\[~]|€\f")
-"""The alphabet that most phones and networks have in common, and what takes two places in it."""
-
-
-def sms_parts(text: str) -> int:
-    """So many text messages it takes, and is paid for."""
-    if all(letter in GSM or letter in GSM_TWICE for letter in text):
-        size, one, each = len(text) + sum(letter in GSM_TWICE for letter in text), 160, 153
-    else:
-        size, one, each = len(text.encode("utf-16-be")) // 2, 70, 67
-    return 1 if size <= one else -(-size // each)

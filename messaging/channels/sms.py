@@ -52,6 +52,23 @@ def text(parcel) -> str:
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 1].rstrip() + "…"
 
 
+GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_TWICE = frozenset("^{}\\[~]|€\f")
+"""The alphabet that most phones and networks have in common, and what takes two places in it."""
+
+
+def sms_parts(text: str) -> int:
+    """So many text messages it takes, and is paid for. The form's script (message.js) counts alike."""
+    if all(letter in GSM or letter in GSM_TWICE for letter in text):
+        size, one, each = len(text) + sum(letter in GSM_TWICE for letter in text), 160, 153
+    else:
+        size, one, each = len(text.encode("utf-16-be", "surrogatepass")) // 2, 70, 67
+    return 1 if size <= one else -(-size // each)
+
+
 def _judged(response):
     body, status = answered(response), response.status_code
     if response.is_success:

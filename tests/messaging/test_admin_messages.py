@@ -17,7 +17,7 @@ from django.utils import timezone
 from waffle.models import Switch
 
 from events.models import IntegrityResult, Membership
-from messaging.admin.words import masked, sms_parts
+from messaging.admin.words import masked
 from messaging.models import ChannelState, EventGuest, Message, MessageDelivery, OptOut, UserLinkAudit
 from messaging.operations import announcements, notify, sending
 from messaging.operations.notices import Notice
@@ -417,25 +417,6 @@ def test_a_test_goes_to_who_asks_for_it_alone(desk, event, organizer, post_offic
     }
     message.refresh_from_db()
     assert (message.status, message.deliveries.count()) == ("draft", 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("a" * 160, 1),
-        ("a" * 161, 2),
-        ("a" * 306, 2),
-        ("a" * 307, 3),
-        ("€" * 80, 1),
-        ("€" * 81, 2),
-        ("ж" * 70, 1),
-        ("ж" * 71, 2),
-        ("😀" * 35, 1),
-        ("😀" * 36, 2),
-    ],
-)
-def test_texts_are_counted_as_they_are_paid_for(text, parts):
-    assert sms_parts(text) == parts
 
 
 def test_addresses_are_masked():

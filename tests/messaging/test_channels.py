@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from config.post_office import Fault, PostOffice, firebase
 from messaging import channels
 from messaging.channels import Bounced, Refused, Sent, Throttled, TryLater, Unknown, Unreachable
-from tests.config.postgres import run
+from messaging.channels.sms import sms_parts
+from tests.config.postgres import PROJECT, run
 
 LONG_NAME = "Žofie Nováková-Østergård 王小明"
 SIXTY = ("Žofie Alžběta Nováková-Østergårdová 王小明 " * 2)[:60].strip()
@@ -482,6 +483,42 @@ def test_what_an_sms_provider_says_and_what_it_means(post_office, settings, faul
     else:
         assert result == expected
     assert len(post_office.texts) == Fault(**fault).keeps
+
+
+COUNTED = [
+    ("", 1),
+    ("a" * 160, 1),
+    ("a" * 161, 2),
+    ("a" * 306, 2),
+    ("a" * 307, 3),
+    ("€" * 80, 1),
+    ("€" * 81, 2),
+    ("ж" * 70, 1),
+    ("ж" * 71, 2),
+    ("ж" * 134, 2),
+    ("ж" * 135, 3),
+    ("😀" * 35, 1),
+    ("😀" * 36, 2),
+]
+
+
+@pytest.mark.parametrize(("text", "parts"), COUNTED)
+def test_texts_are_counted_as_they_are_paid_for(text, parts):
+    assert sms_parts(text) == parts
+
+
+@pytest.mark.browser
+def test_the_script_of_the_form_counts_alike(chromium):
+    script = (PROJECT / "static" / "turnout" / "message.js").read_text()
+    counting = script[script.index("const GSM =") : script.index("const subject =")]
+    # Of one letter: 77 take two parts if it is beyond the alphabet, 81 also if it takes two places in it.
+    letters = [chr(number) for number in range(0x2800)] + list("王😀\ue000")
+    texts = [text for text, _parts in COUNTED] + [letter * count for letter in letters for count in (77, 81)]
+    page = chromium.new_page()
+    assert page.evaluate(f"(texts) => {{ {counting}; return texts.map(parts); }}", texts) == [
+        sms_parts(text) for text in texts
+    ]
+    page.close()
 
 
 def test_a_pause_may_be_given_as_a_moment(post_office):

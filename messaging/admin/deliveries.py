@@ -1,5 +1,7 @@
 """Deliveries: what reached whom, whose it is, and what becomes of those that didn't arrive."""
 
+from functools import partial
+
 from django import forms
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q
@@ -12,7 +14,7 @@ from unfold.paginator import InfinitePaginator
 from config.admin import Act, DomainAdmin, Exportable, ReadOnly, SafeResource, ScopedFilter
 from events.models import UserProfile
 
-from ..models import DeliveryStatus, MessageDelivery
+from ..models import DeliveryStatus, LinkOutcome, MessageDelivery
 from ..operations import announcements
 from .words import moment, title_of, zone_of
 
@@ -28,6 +30,7 @@ COLOURS = {
 CASES = {
     "given": _("sent to this account"),
     "own_link": _("the guest is linked to an account"),
+    "followed": _("went along when the guest's link was changed"),
     "removed": _("the guest was removed from the list"),
     "nobody": _("no phone number to go by"),
     "phone_off": _("linking by phone is switched off"),
@@ -38,7 +41,7 @@ CASES = {
     "account": _("one account has verified this number"),
     "no_account": _("nobody has verified this number"),
 }
-"""What decided whose a delivery is (messaging/triggers/linking.py), in words."""
+"""What decided whose a delivery is (messaging/triggers), in words."""
 
 
 def because(case) -> str:
@@ -98,7 +101,7 @@ class DeliveryResource(SafeResource):
         return row.get_channel_display()
 
     def dehydrate_status(self, row):
-        return row.get_status_display()
+        return str(state_of(row)[1])
 
     def dehydrate_whose(self, row):
         return ": ".join(filter(None, [account(row) or str(_("nobody yet")), because(row.link_case)]))
@@ -121,6 +124,25 @@ def address_of(row) -> str:
     return row.email or row.phone_number or ""
 
 
+def state_of(row) -> tuple[str, str]:
+    """A key for the colour, and how the delivery is in words."""
+    if row.withdrawn_at and row.status == DeliveryStatus.QUEUED:
+        return DeliveryStatus.UNKNOWN, _("Held: the message is stopped")
+    if row.withdrawn_at:
+        return DeliveryStatus.FAILED, _("Taken back")
+    return row.status, row.get_status_display()
+
+
+def how(outcome, case, method) -> str:
+    """What decided whose a delivery is; empty where nothing did."""
+    return str(HOW.get(case) or method or "") if outcome in DECIDED else ""
+
+
+DECIDED = (LinkOutcome.LINKED, LinkOutcome.BACKFILLED, LinkOutcome.AMBIGUOUS)
+HOW = {"given": _("Sent to an account"), "followed": _("With the guest's link")}
+"""Cases that say more than the method that they are on record with."""
+
+
 def unknown_among(rows) -> str | None:
     """Who might get it twice."""
     unknown = sum(row.status == DeliveryStatus.UNKNOWN for row in rows)
@@ -135,6 +157,21 @@ def unknown_among(rows) -> str | None:
     )
 
 
+def _can_go_again(row) -> bool:
+    return row.status in DeliveryStatus.WRONG and not row.withdrawn_at and not row.message.stopped_at
+
+
+def several_unknown(rows, *, arrived) -> str | None:
+    """Of how many one says it at once; of a single one, its page has said what there is to know."""
+    if len(rows) < 2:
+        return None
+    if arrived:
+        words = ngettext_lazy("%d delivery is noted as sent.", "%d deliveries are noted as sent.")
+    else:
+        words = ngettext_lazy("%d delivery is noted as failed.", "%d deliveries are noted as failed.")
+    return str(words % sum(row.status == DeliveryStatus.UNKNOWN for row in rows))
+
+
 def settle(name, label, arrived, done, icon) -> Act:
     return Act(
         name=name,
@@ -145,6 +182,7 @@ def settle(name, label, arrived, done, icon) -> Act:
         fixed={"arrived": arrived},
         done=done,
         available=lambda row: row.status == DeliveryStatus.UNKNOWN,
+        confirm=partial(several_unknown, arrived=arrived),
         icon=icon,
     )
 
@@ -155,6 +193,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
 
     resource_classes = [DeliveryResource]
     paginator = InfinitePaginator
+    list_disable_select_all = True  # nobody has counted them
     list_display = ["who", "of_message", "channel", "state", "reason", "whose", "changed"]
     list_filter = [("event", ScopedFilter), ("message", ScopedFilter), "status", "channel", "link_outcome"]
     list_select_related = ["event", "message", "guest", "user"]
@@ -163,8 +202,8 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fieldsets = [
-        (None, {"fields": [("name", "address"), ("of_message", "event"), ("channel", "status"), "reason"]}),
-        (_("Whose it is"), {"fields": ["whose", ("link_outcome", "link_method"), "link_changed"]}),
+        (None, {"fields": [("name", "address"), ("of_message", "event"), ("channel", "state"), "reason"]}),
+        (_("Whose it is"), {"fields": ["whose", ("link_outcome", "decided_by"), "link_changed"]}),
         (
             _("On its way"),
             {"fields": [("made", "sent"), ("delivered", "read"), ("attempts", "next_try"), "provider_id", "withdrawn"]},
@@ -174,8 +213,10 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
         "name",
         "address",
         "of_message",
+        "state",
         "reason",
         "whose",
+        "decided_by",
         "link_changed",
         "made",
         "sent",
@@ -189,7 +230,6 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     sent = moment("sent_at", _("sent"))
     delivered = moment("delivered_at", _("delivered"))
     read = moment("read_at", _("read"))
-    withdrawn = moment("withdrawn_at", _("taken back"))
     link_changed = moment("linked_at", _("link changed"))
     acts = (
         Act(
@@ -200,7 +240,9 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
             permission="messaging.send_messagedelivery",
             done=ngettext_lazy("delivery waits to be sent again", "deliveries wait to be sent again", "count"),
             already=_("were waiting already"),
-            available=lambda row: row.status in DeliveryStatus.WRONG and not row.withdrawn_at,
+            available=lambda row: (
+                row.status in DeliveryStatus.WRONG and not row.withdrawn_at and not row.message.stopped_at
+            ),
             confirm=unknown_among,
             form=forms.Form,
             help=_(
@@ -247,9 +289,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
 
     @display(description=_("status"), label=COLOURS)
     def state(self, row):
-        if row.withdrawn_at:
-            return DeliveryStatus.FAILED, _("Taken back")
-        return row.status, row.get_status_display()
+        return state_of(row)
 
     @display(description=_("reason"))
     def reason(self, row):
@@ -259,8 +299,16 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     def whose(self, row):
         return f"{account(row) or _('nobody yet')}: {because(row.link_case)}" if row.link_case else "–"
 
+    @display(description=_("decided by"))
+    def decided_by(self, row):
+        return how(row.link_outcome, row.link_case, row.get_link_method_display()) or "–"
+
+    @display(description=_("taken back"))
+    def withdrawn(self, row):
+        return "–" if row.status == DeliveryStatus.QUEUED else moment("withdrawn_at", "")(self, row)
+
     @display(description=_("next try"))
     def next_try(self, row):
-        if row.status != DeliveryStatus.QUEUED:
+        if row.status != DeliveryStatus.QUEUED or row.withdrawn_at:
             return "–"
         return moment("next_attempt_at", "")(self, row)

@@ -134,7 +134,7 @@ class MessageAdmin(HistoryAdmin):
             gettext_lazy("Send again to those it failed for"),
             announcements.retry_failed,
             gettext_lazy("sent again where it had failed"),
-            lambda message: message.status in Status.OUT,
+            lambda message: message.status in Status.OUT and not message.stopped_at,
             icon="replay",
         ),
         act(
@@ -353,11 +353,12 @@ class MessageAdmin(HistoryAdmin):
                 over = test.deliveries.values_list("channel", flat=True)
                 told.success(request, _("A test is on its way to you: {}.").format(named(set(over))))
             elif "schedule" in request.POST:
-                announcements.schedule(message_id=message.pk, actor=request.user)
+                announcements.schedule(message_id=message.pk, actor=request.user, seen=request.POST.get("seen", ""))
                 told.success(request, _("Scheduled. Until then it can be taken off the schedule."))
                 return HttpResponseRedirect(self._page(message))
             elif "send" in request.POST and (read := request.POST.get("expected", "")).isdigit() and len(read) < 10:
-                sent = announcements.send_now(message_id=message.pk, actor=request.user, expected=int(read))
+                seen = request.POST.get("seen", "")
+                sent = announcements.send_now(message_id=message.pk, actor=request.user, expected=int(read), seen=seen)
                 if not sent.changed:
                     told.info(request, _("It is on its way already."))
                 return HttpResponseRedirect(self._page(message))
@@ -375,7 +376,7 @@ class MessageAdmin(HistoryAdmin):
             for one in self.all_acts
             if one.available(message)
             and request.user.has_perm(one.permission, message)
-            and (one.name != "retry_failed" or found["failed"])
+            and (one.name != "retry_failed" or found["again"])
         ]
         return found | {
             "acts": acts,

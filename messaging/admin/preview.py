@@ -25,6 +25,7 @@ def preview_of(message, viewer) -> dict:
         "message": message,
         "state": state_of(message),
         "missing": announcements.missing(message),
+        "seen": announcements.fingerprint(message),
         "summary": found,
         "audience": audience_of(message),
         "channels": found and [_channel(found, one) for one in message.channels],

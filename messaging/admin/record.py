@@ -19,7 +19,7 @@ from config.celery import start
 from .. import channels
 from ..models import FALLBACK_TO_USERS, LINK_BY_PHONE, Channel, ChannelState, LinkOutcome, OptOut, UserLinkAudit
 from ..models.audit import SWITCHES
-from .deliveries import account, because, seen_by
+from .deliveries import account, because, how, seen_by
 from .words import moment, zone_of
 
 COLOURS = {
@@ -38,7 +38,7 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
     """Every attempt to say whose a guest or a delivery is, the newest first; never counted, as they may be millions."""
 
     paginator = InfinitePaginator
-    list_display = ["what", "event", "state", "method", "why", "whose", "by", "at"]
+    list_display = ["what", "event", "state", "how", "why", "whose", "by", "at"]
     list_filter = [("event", ScopedFilter), "outcome", "method", "table_name"]
     list_select_related = ["event", "guest", "user", "actor"]
     search_fields = ["guest__guest_name"]
@@ -46,10 +46,10 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fieldsets = [
-        (None, {"fields": [("name", "event"), ("outcome", "method"), "why", "whose"]}),
+        (None, {"fields": [("name", "event"), ("outcome", "how"), "why", "whose"]}),
         (gettext_lazy("Record"), {"fields": [("at", "by"), ("db_user", "record_id")]}),
     ]
-    readonly_fields = ["name", "why", "whose", "by", "at"]
+    readonly_fields = ["name", "how", "why", "whose", "by", "at"]
     at = moment("created_at", gettext_lazy("recorded"))
 
     def get_queryset(self, request):
@@ -70,6 +70,13 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
     @display(description=gettext_lazy("outcome"), label=COLOURS)
     def state(self, row):
         return row.outcome, row.get_outcome_display()
+
+    @display(description=gettext_lazy("decided by"))
+    def how(self, row):
+        method = row.get_method_display()
+        if row.table_name == "event_guests":  # an unlinked one too: somebody did that
+            return method or "–"
+        return how(row.outcome, row.details.get("case"), method) or "–"
 
     @display(description=gettext_lazy("because"))
     def why(self, row):

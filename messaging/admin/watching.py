@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from ..models import Channel, DeliveryStatus, Message
+from ..models import Channel, DeliveryStatus, Message, MessageDelivery
 from ..operations import announcements
 from .words import COLOURS, state_of
 
@@ -24,16 +24,34 @@ def watched(message) -> dict:
         "percent": round(100 * progress.done / progress.total) if progress.total else 0,
         "rows": [_row(message, channel, by) for channel, by in progress.counts.items()],
         "reasons": [_reason(message, *one) for one in progress.reasons],
-        "failed": sum(by.get(one, 0) for by in progress.counts.values() for one in AGAIN),
+        "again": _can_go_again(message, progress),
+        "had": had(message) if state[0] == "withdrawn" else None,
         "unknown": sum(by.get(DeliveryStatus.UNKNOWN, 0) for by in progress.counts.values()),
         "unknown_list": deliveries_of(message, status=DeliveryStatus.UNKNOWN),
-        "paused": [(Channel(name).label, error) for name, error in progress.paused.items()],
+        "paused": [(Channel(name).label, error) for name, error in progress.paused.items()] if _runs(message) else [],
         "live": message.status in (Status.SENDING, Status.SCHEDULED),
     }
 
 
 AGAIN = (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED)
 """What can be sent again all together."""
+
+
+def _runs(message) -> bool:
+    return message.status == Status.SENDING and not message.stopped_at
+
+
+def _can_go_again(message, progress) -> bool:
+    """What was taken back can't."""
+    if not any(by.get(one) for by in progress.counts.values() for one in AGAIN):
+        return False
+    return MessageDelivery.objects.filter(message=message, status__in=AGAIN, withdrawn_at=None).exists()
+
+
+def had(message) -> int:
+    """How many guests and people have got it, over any channel."""
+    arrived = MessageDelivery.objects.filter(message=message, status__in=DeliveryStatus.ARRIVED).order_by()
+    return arrived.values("guest", "user").distinct().count()
 
 
 def deliveries_of(message, **filters) -> str:

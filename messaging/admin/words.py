@@ -17,6 +17,7 @@ COLOURS = {
     Status.SCHEDULED.value: "info",
     Status.SENDING.value: "primary",
     "stopped": "warning",
+    "withdrawn": "warning",
     Status.SENT.value: "success",
     Status.FAILED.value: "danger",
 }
@@ -74,6 +75,8 @@ def state_of(message, done: int | None = None, total: int | None = None) -> tupl
     """A key for the colour, and the state as a short sentence. ``done`` of ``total`` deliveries are decided."""
     if message.status == Status.SCHEDULED:
         return message.status, _("Scheduled for {}").format(local(message.due_moment, zone_of(message)))
+    if message.withdrawn_at and message.status in Status.OUT:
+        return "withdrawn", _("Withdrawn")
     if message.status != Status.SENDING:
         return message.status, message.get_status_display()
     if message.stopped_at:

@@ -17,10 +17,15 @@ from django.utils import timezone
 from waffle.models import Switch
 
 from events.models import IntegrityResult, Membership
+from messaging.admin.deliveries import CASES
 from messaging.admin.words import masked
 from messaging.models import ChannelState, EventGuest, Message, MessageDelivery, OptOut, UserLinkAudit
 from messaging.operations import announcements, notify, sending
+from messaging.operations import guests as guest_list
 from messaging.operations.notices import Notice
+from messaging.triggers import deliveries as delivery_triggers
+from messaging.triggers import guests as guest_triggers
+from messaging.triggers import linking
 from tests.config.test_admin import Filled
 from tests.factories import (
     AttendeeFactory,
@@ -99,6 +104,11 @@ def written(client, event, page=ADD, button="_preview", **fields):
         data["event"] = [str(event.pk)]
     data |= {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
     return client.post(page, data | {button: ["1"]})
+
+
+def looked_at(message) -> dict:
+    """What the preview's forms carry."""
+    return {"seen": announcements.fingerprint(Message.objects.get(pk=message.pk))}
 
 
 def errors(response) -> dict:
@@ -322,7 +332,7 @@ def test_sending_asks_again_where_the_number_has_changed(desk, event, post_offic
     message = draft(event)
     page = page_of(message, "preview")
     guests(event, "Cleo")
-    response = desk.post(page, {"send": "1", "expected": "2"})
+    response = desk.post(page, {"send": "1", "expected": "2"} | looked_at(message))
     assert (response.url, told(response)) == (
         page,
         ["3 people would get it now, not 2. Look again before you send."],
@@ -332,10 +342,35 @@ def test_sending_asks_again_where_the_number_has_changed(desk, event, post_offic
     assert "Send now to 3 people" in read(desk.get(page))
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [{"channels": ["in_app"]}, {"body": "Something else"}, {"audience": "everyone"}],
+    ids=["channels", "body", "audience"],
+)
+@pytest.mark.parametrize("button", ["send", "schedule"])
+def test_what_was_not_looked_at_does_not_go_out(desk, event, post_office, meanwhile, button):
+    guests(event, "Anna", "Ben")
+    message = draft(event, scheduled_at=timezone.now() + timedelta(days=1))
+    page = page_of(message, "preview")
+    seen = desk.get(page).context
+    looked = {button: "1", "expected": seen["summary"].recipients, "seen": seen["seen"]}
+    Message.objects.filter(pk=message.pk).update(**meanwhile)
+    refused = desk.post(page, looked)
+    assert (refused.url, told(refused)) == (page, [str(announcements.MessageChanged.message)])
+    message.refresh_from_db()
+    assert (message.status, message.deliveries.count()) == ("draft", 0)
+    again = desk.get(page)
+    assert again.content.decode().count(f'name="seen" value="{again.context["seen"]}"') == 2
+    assert desk.post(page, looked | {"seen": again.context["seen"]}).url == page_of(message)
+    message.refresh_from_db()
+    assert message.status == {"send": "sending", "schedule": "scheduled"}[button]
+
+
 def test_a_double_click_sends_once(desk, event, post_office):
     guests(event, "Anna")
     message = draft(event)
-    first, second = (desk.post(page_of(message, "preview"), {"send": "1", "expected": "1"}) for _click in range(2))
+    data = {"send": "1", "expected": "1"} | looked_at(message)
+    first, second = (desk.post(page_of(message, "preview"), data) for _click in range(2))
     assert (first.url, second.url) == (page_of(message), page_of(message))
     assert (told(first), told(second)) == ([], ["It is on its way already."])
     message.refresh_from_db()
@@ -362,7 +397,7 @@ def test_to_nobody_nothing_can_be_sent(desk, event, post_office):
     Message.objects.filter(pk=message.pk).update(channels=["email"])
     text = read(desk.get(page_of(message, "preview")))
     assert "Nobody can be reached this way." in text and "1 not: no e-mail address Ben" in text
-    response = desk.post(page_of(message, "preview"), {"send": "1", "expected": "0"})
+    response = desk.post(page_of(message, "preview"), {"send": "1", "expected": "0"} | looked_at(message))
     assert told(response) == ["Nobody would get this message: no e-mail address."]
     message.refresh_from_db()
     assert message.status == "draft"
@@ -382,7 +417,7 @@ def test_a_message_is_scheduled_and_taken_off_the_schedule(desk, event):
     words = f"{due.astimezone(event.zone):%a %d %b %Y, %H:%M %Z}"
     page = page_of(message, "preview")
     assert f"Schedule for {words}" in read(desk.get(page))
-    response = desk.post(page, {"schedule": "1"})
+    response = desk.post(page, {"schedule": "1"} | looked_at(message))
     assert (response.url, told(response)) == (
         page_of(message),
         ["Scheduled. Until then it can be taken off the schedule."],
@@ -399,7 +434,7 @@ def test_a_time_that_has_passed_since_is_told(desk, event):
     message = draft(event, scheduled_at=timezone.now() - timedelta(minutes=1))
     text = read(desk.get(page_of(message, "preview")))
     assert "is past. Send it now, or choose a later one." in text and "Schedule for" not in text
-    assert told(desk.post(page_of(message, "preview"), {"schedule": "1"})) == [
+    assert told(desk.post(page_of(message, "preview"), {"schedule": "1"} | looked_at(message))) == [
         "That time is past. Send it now, or choose a later one."
     ]
 
@@ -476,7 +511,7 @@ def test_it_is_stopped_continued_and_ended(desk, on_its_way):
     assert told(act(desk, on_its_way, "stop")) == ["1 message stopped: nothing more leaves."]
     assert "Stopped at 7 of 8" in read(desk.get(page_of(on_its_way)))
     acts = desk.get(page_of(on_its_way, "progress")).json()["acts"]
-    assert acts == ["resume", "withdraw_rest", "retry_failed", "copy"]
+    assert acts == ["resume", "withdraw_rest", "copy"]
     assert told(act(desk, on_its_way, "resume")) == ["1 going on."]
     act(desk, on_its_way, "stop")
     asked = desk.get(reverse("admin:messaging_message_act", args=(on_its_way.pk, "withdraw_rest")))
@@ -486,7 +521,35 @@ def test_it_is_stopped_continued_and_ended(desk, on_its_way):
     assert (on_its_way.status, by_mail(on_its_way, "Dan").status) == ("sent", "failed")
     assert by_mail(on_its_way, "Dan").withdrawn_at is not None
     text = read(desk.get(page_of(on_its_way)))
-    assert "Sent 4 people" in text and "Taken back by an organiser before it was sent." in text
+    assert "Withdrawn 4 people had it by then, of 4" in text and "Taken back by an organiser before it" in text
+    assert "Withdrawn" in read(desk.get(LIST))
+
+
+def test_nothing_that_was_taken_back_is_offered_again(desk, event, organizer, post_office):
+    guests(event, "Anna", "Ben")
+    message = sent(draft(event, channels=["email"]), organizer)
+    act(desk, message, "stop")
+    ChannelState.objects.create(channel="email", failures=1, paused_until=timezone.now() + timedelta(minutes=5))
+    text = read(desk.get(page_of(message)))
+    assert "Stopped at 0 of 2" in text and "waits: its provider" not in text
+    anna = by_mail(message, "Anna")
+    assert "Held: the message is stopped" in read(desk.get(DELIVERIES))
+    assert "Held: the message is stopped" in read(desk.get(page_of(anna)))
+    act(desk, message, "withdraw_rest", act_form="1")
+    text = read(desk.get(page_of(message)))
+    assert "Withdrawn 0 people had it by then, of 2" in text and "Nobody could be reached" not in text
+    assert desk.get(page_of(message, "progress")).json()["acts"] == ["copy"]
+    assert "Taken back" in read(desk.get(DELIVERIES)) and "Held" not in read(desk.get(DELIVERIES))
+
+
+def test_of_a_stopped_message_nothing_is_sent_again(desk, on_its_way):
+    ben = by_mail(on_its_way, "Ben")
+    assert "Send again" in read(desk.get(page_of(ben)))
+    act(desk, on_its_way, "stop")
+    assert "Send again" not in read(desk.get(page_of(ben)))
+    assert told(act(desk, ben, "retry", act_form="1")) == [
+        f"1 could not be changed. {ben}: {announcements.MessageStopped.message}"
+    ]
 
 
 def test_what_failed_is_sent_again_all_together(desk, on_its_way):
@@ -612,6 +675,49 @@ def test_selected_ones_are_sent_again_after_a_word_about_twice(desk, on_its_way)
         f"1 could not be changed. {rows[2]}: There is nothing to send again here.",
     ]
     assert [by_mail(on_its_way, name).status for name in ("Ben", "Cleo", "Anna")] == ["queued", "queued", "delivered"]
+
+
+def test_several_are_settled_after_a_word_about_how_many(desk, on_its_way):
+    MessageDelivery.objects.filter(message=on_its_way, channel="email", status="sending").update(status="unknown")
+    rows = [by_mail(on_its_way, name) for name in ("Ben", "Cleo", "Anna")]
+    asked = desk.post(DELIVERIES, {"action": "arrived", "_selected_action": [row.pk for row in rows]})
+    assert asked.context["warning"] == "1 delivery is noted as sent."
+    assert by_mail(on_its_way, "Cleo").status == "unknown"
+    done = desk.post(DELIVERIES, Filled(asked.content.decode(), "act_form").data)
+    assert told(done)[0] == "1 noted as sent."
+    assert by_mail(on_its_way, "Cleo").status == "sent"
+
+
+def test_nobody_selects_all_of_what_nobody_counts(desk, on_its_way):
+    assert "across all pages" not in desk.get(DELIVERIES).content.decode()
+
+
+def test_every_case_that_the_database_writes_has_words():
+    """The decision's own list, and what the triggers write besides."""
+    ranks = re.findall(r"^\s+\(\d+, .*'(\w+)'\),?$", linking.LINK, flags=re.MULTILINE)
+    every = [*delivery_triggers.linked(), *guest_triggers.links()]
+    written = re.findall(r"'(given|own_link|followed)'", " ".join(one.func for one in every))
+    assert len(ranks) == 10
+    assert set(CASES) == {*ranks, *written} and {"given", "own_link", "followed"} == set(written)
+
+
+def test_what_follows_a_guest_says_so(desk, event, organizer, on_its_way):
+    anna = EventGuest.objects.get(guest_name="Anna")
+    for name in ("One", "Two"):
+        person = AttendeeFactory(event=event, user_profile__first_name=name).user_profile
+        guest_list.link(guest_id=anna.pk, person=person, actor=organizer)
+    text = read(desk.get(page_of(by_mail(on_its_way, "Anna"))))
+    assert "went along when the guest&#x27;s link was changed" in text and "With the guest&#x27;s link" in text
+    assert "linking failed" not in text + read(desk.get(AUDIT))
+
+
+def test_what_is_sent_to_an_account_is_nobodys_handiwork(desk, event):
+    met = AttendeeFactory(event=event).user_profile
+    delivery = MessageDeliveryFactory(message__event=event, guest=None, user=met)
+    assert "Linked Sent to an account sent to this account" in read(desk.get(AUDIT))
+    assert "Sent to an account" in read(desk.get(page_of(delivery)))
+    skipped = MessageDeliveryFactory(message__event=event, guest=EventGuestFactory(event=event, phone="+14155550133"))
+    assert re.search(r"Skipped Decided by:? –", read(desk.get(page_of(skipped))))
 
 
 def test_deliveries_are_exported_as_the_page_shows_them(desk, event, on_its_way):

@@ -34,6 +34,16 @@ def write(rows, fields, *, actor, reason: str | None = None) -> None:
         bulk_update_with_history(rows, type(rows[0]), fields, default_user=actor, default_change_reason=reason)
 
 
+def alone(work: str) -> bool:
+    """Whether no other transaction is at the work of this name, which is this one's then, until it ends.
+
+    For sweeps that tell by what was told last: one that finds another at it leaves it for the next time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [work])
+        return cursor.fetchone()[0]
+
+
 class RandomCode(Func):
     """244 random bits, made by the database for rows that no application wrote; a column's db_default."""
 

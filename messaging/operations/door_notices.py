@@ -6,16 +6,18 @@ nobody wants to hear, that is one query.
 
 from collections import defaultdict
 from datetime import date, datetime, time, timedelta
+from uuid import UUID
 
 from django.conf import settings
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Case, Count, F, Func, Max, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Concat, Trim
+from django.contrib.postgres.aggregates import JSONBAgg
+from django.db.models import Case, Count, F, Func, JSONField, Max, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Concat, JSONObject, Trim
 from django.urls import reverse
 from django.utils import timezone
 
 from attendance.models import Attendee, CheckIn, CheckInAttempt
 from attendance.operations import figures
+from config.database import alone
 from config.errors import operation
 from events.models import Event
 
@@ -47,7 +49,10 @@ def tell(*, at: datetime | None = None) -> int:
     at = at or timezone.now()
     due = []
     if hearers := preferences.hearers(Topic.DOOR, Mode.AT_ONCE):
-        due += [*_opened(hearers, at), *_refused(hearers, at)]
+        due += _opened(hearers, at)
+        # What was told last, and what is new since, mean nothing while another sweep is telling.
+        if alone(REFUSED):
+            due += _refused(hearers, at)
     if hearers := preferences.hearers(Topic.DOOR, Mode.DIGEST):
         due += _days(hearers, at)
     return notices.notify(*due)
@@ -66,10 +71,12 @@ def _untold(keys: dict[str, object]) -> dict[str, object]:
     return {key: one for key, one in keys.items() if key not in told}
 
 
-def _notice(event, hearers, key, template, **context):
+def _notice(event, hearers, key, template, *, names=None, **context):
     page = settings.SITE_URL + reverse("admin:attendance_attendee_figures", args=[event.pk])
     subject, body = texts.written(template, event=event, page=page, **context)
-    return notices.Notice(Kind.DOOR, subject, body, hearers[event.organization_id], event_id=event.pk, key=key)
+    body, about = texts.naming(body, names or {})
+    to = hearers[event.organization_id]
+    return notices.Notice(Kind.DOOR, subject, body, to, event_id=event.pk, key=key, about=about)
 
 
 # -- At once ---------------------------------------------------------------------------------------
@@ -117,7 +124,8 @@ def _refused(hearers, at):
             listening |= Q(event=pk, pk__gt=number)
     if not listening:
         return
-    person = "attendee__user_profile__"
+    profile = "attendee__user_profile__"
+    name = Trim(Concat(f"{profile}first_name", Value(" "), f"{profile}last_name"))
     rows = (
         CheckInAttempt.objects.filter(listening, received_at__range=(at - FRESH, at - SETTLED))
         .order_by()
@@ -125,24 +133,24 @@ def _refused(hearers, at):
         .annotate(
             number=Count("pk"),
             newest=Max("pk"),
-            names=ArrayAgg(
-                Trim(Concat(f"{person}first_name", Value(" "), f"{person}last_name")),
+            people=JSONBAgg(
+                JSONObject(name=name, id=f"{profile}pk"),
                 filter=Q(attendee__isnull=False),
                 distinct=True,
-                default=Value([]),
+                default=Value([], JSONField()),
             ),
         )
         .order_by("event_id", "-number", "reason")
     )
-    found = defaultdict(list)
+    found, names = defaultdict(list), {}
     for row in rows:
-        found[row["event"]].append(
-            row | {"label": Reason(row["reason"]).label, "names": list(filter(None, row["names"]))[:NAMED]}
-        )
+        people = sorted((one["name"], UUID(one["id"])) for one in row["people"] if one["name"])[:NAMED]
+        names |= {pk: name for name, pk in people}
+        found[row["event"]].append(row | {"label": Reason(row["reason"]).label, "people": [pk for _name, pk in people]})
     for pk, reasons in found.items():
         number, newest = sum(row["number"] for row in reasons), max(row["newest"] for row in reasons)
         key = f"{REFUSED}{pk}:{newest}"
-        yield _notice(events[pk], hearers, key, "door_refused", number=number, reasons=reasons)
+        yield _notice(events[pk], hearers, key, "door_refused", names=names, number=number, reasons=reasons)
 
 
 # -- Once a day ------------------------------------------------------------------------------------

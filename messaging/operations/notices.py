@@ -1,7 +1,7 @@
 """The system's own messages to people with accounts: one door for all parts of Turnout."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import orjson
@@ -33,7 +33,10 @@ CHANNELS = {
 
 @dataclass(frozen=True)
 class Notice:
-    """One text for some people. ``to``: UserProfile ids. ``key``: the same one is told once, ever."""
+    """One text for some people. ``to``: UserProfile ids. ``key``: the same one is told once, ever.
+
+    ``about``: whom else it names, on which lines of the body (texts.naming), so that they can be forgotten.
+    """
 
     kind: str
     subject: str
@@ -42,17 +45,19 @@ class Notice:
     event_id: int | None = None
     key: str | None = None
     channels: tuple[str, ...] | None = None
+    about: Mapping[UUID, list[int]] = field(default_factory=dict)
 
 
 INSERT = """
     INSERT INTO event_messages
-        (id, event_id, kind, subject, body, channels, status, started_at, fanned_out_at, finished_at, recipients, key)
+        (id, event_id, kind, subject, body, channels, status, started_at, fanned_out_at, finished_at, recipients, key,
+        audience_details)
     SELECT one.id, one.event, one.kind, one.subject, one.body, string_to_array(one.channels, ','), one.status,
         clock_timestamp(), clock_timestamp(), CASE WHEN one.status = 'sent' THEN clock_timestamp() END,
-        one.recipients, one.key
+        one.recipients, one.key, one.audience_details
     FROM jsonb_to_recordset(%s) AS one(
         id uuid, event bigint, kind text, subject text, body text, channels text, status text, recipients integer,
-        key text
+        key text, audience_details jsonb
     )
     ON CONFLICT (key) DO NOTHING
     RETURNING id
@@ -85,12 +90,13 @@ def notify(*notices: Notice) -> int:
                 "status": Message.Status.SENT if set(over) == {Channel.IN_APP} else Message.Status.SENDING,
                 "recipients": len(to),
                 "key": one.key,
+                "audience_details": {"about": one.about} if one.about else {},
             }
         )
     if not rows:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [orjson.dumps(rows, default=str).decode()])
+        cursor.execute(INSERT, [orjson.dumps(rows, default=str, option=orjson.OPT_NON_STR_KEYS).decode()])
         made = [pk for (pk,) in cursor.fetchall()]
     pairs = [
         {"message": pk, "event": people[pk][2], "channels": ",".join(people[pk][1]), "person": person}

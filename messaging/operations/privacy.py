@@ -18,6 +18,7 @@ from ..models import (
     OptOut,
     PushDevice,
 )
+from . import texts
 
 
 def guests_of(person):
@@ -91,6 +92,16 @@ def _erase_guests(person) -> None:
         MessageDelivery.objects.filter(pk__in=locked).update(**changes)
 
 
+def _erase_names(person) -> None:
+    """Notices to others that name the person: only them, and there only the lines with their name."""
+    for manager in (Message.objects, Message.history):
+        naming = manager.filter(audience_details__about__has_key=str(person.pk))
+        rows = list(naming.order_by("pk").select_for_update(no_key=True))
+        for row in rows:
+            row.body = row.body and texts.nameless(row.body, row.audience_details["about"][str(person.pk)])
+        manager.bulk_update(rows, ["body"], batch_size=500)
+
+
 ADDRESSED = ("phone_number", "email", "error")
 
 
@@ -121,7 +132,7 @@ def _erase_reach(person) -> None:
 
 
 register(
+    PersonalData("messages", export=_export_messages, erase=_erase_names),
     PersonalData("guest_lists", export=_export_guests, erase=_erase_guests),
-    PersonalData("messages", export=_export_messages),
     PersonalData("reach", export=_export_reach, erase=_erase_reach),
 )

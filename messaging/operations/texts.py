@@ -1,6 +1,8 @@
 """The words of the system's own notices: templates/notices, whose first line is the subject."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -20,6 +22,28 @@ def written(template: str, *, event: Event | None = None, **context) -> tuple[st
         text = render_to_string(f"notices/{template}.txt", context)
     subject, _newline, body = text.partition("\n")
     return subject.strip(), body.strip() + "\n"
+
+
+NAMED = "– {}"
+
+
+def naming(body: str, names: Mapping[UUID, str]) -> tuple[str, dict[UUID, list[int]]]:
+    """The body with a name in place of each line that is somebody's id, and nothing else; and whom it
+    names on which lines, as ``Notice.about`` wants it."""
+    ids = {str(person): person for person in names}
+    lines, about = body.split("\n"), {}
+    for number, line in enumerate(lines):
+        if person := ids.get(line):
+            lines[number] = NAMED.format(" ".join(names[person].split()))
+            about.setdefault(person, []).append(number)
+    return "\n".join(lines), about
+
+
+def nameless(body: str, numbers: list[int]) -> str:
+    """The body without the names on these lines."""
+    with translation.override(settings.LANGUAGE_CODE):
+        erased = NAMED.format(_("(erased)"))
+    return "\n".join(erased if number in numbers else line for number, line in enumerate(body.split("\n")))
 
 
 def when(event: Event) -> str:

@@ -7,17 +7,19 @@ by sweeps, so that asking to join costs nothing, and five hundred requests are n
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Value, Window
-from django.db.models.functions import Replace, RowNumber
+from django.db.models import Count, F, Max, Min, Q, Window
+from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from attendance.models import Attendee
+from config.database import alone
 from config.errors import operation
 from events.models import Event
 from messaging.models import Kind, Message, NoticePreference
@@ -78,16 +80,6 @@ def _tell(event, said, people, *, key, note=None, **context):
     notices.notify(Notice(Kind.JOIN_DECISION, subject, body, people, event_id=event.pk, key=key))
 
 
-def forget(person) -> None:
-    """Organisers were told who waits, and who was refused at the door: there, too, the name goes.
-
-    What was written to the person themselves is messaging's to forget.
-    """
-    if name := _called(person):
-        told = Message.objects.filter(kind__in=(Kind.REQUESTS, Kind.DOOR), body__contains=name)
-        told.update(body=Replace("body", Value(name), Value(_("(erased)"))))
-
-
 # -- Organisers ------------------------------------------------------------------------------------
 
 QUIET = timedelta(minutes=10)
@@ -108,9 +100,9 @@ class Waiting:
     number: int
     oldest: datetime
     newest: datetime
-    names: list[str]
+    people: list[UUID]
     late: int
-    """How many wait for longer than a day; the first of them are named."""
+    """How many wait for longer than a day; ``people`` are the first of them."""
 
     @property
     def page(self) -> str:
@@ -120,7 +112,7 @@ class Waiting:
 
     @property
     def more(self) -> int:
-        return self.late - len(self.names)
+        return self.late - len(self.people)
 
 
 def desk() -> str:
@@ -128,7 +120,7 @@ def desk() -> str:
 
 
 def _waiting(organizations, at) -> list[Waiting]:
-    """One query, the longest wait first; without names."""
+    """One query, the longest wait first; without people."""
     rows = (
         JoinRequest.objects.undecided(at)
         .filter(event__organization__in=organizations)
@@ -143,7 +135,7 @@ def _waiting(organizations, at) -> list[Waiting]:
     )
     found = {row.pop("event"): row for row in rows}
     events = Event.objects.in_bulk(found)
-    waiting = [Waiting(event=events[pk], names=[], **row) for pk, row in found.items()]
+    waiting = [Waiting(event=events[pk], people=[], **row) for pk, row in found.items()]
     return sorted(waiting, key=lambda one: (one.oldest, one.event.pk))
 
 
@@ -153,11 +145,12 @@ def tell_of_new(*, at: datetime | None = None) -> int:
 
     An event is told of again after ten minutes at the earliest, and only when somebody has asked
     since: the key of its notice names the newest request. ``send`` holds the event's lock, so that
-    none becomes visible later that is older. How many notices were new.
+    none becomes visible later that is older; and while another sweep is telling, it alone does, so
+    that nobody hears of the same twice. How many notices were new.
     """
     at = at or timezone.now()
     hearers = preferences.hearers(Topic.REQUESTS, Mode.AT_ONCE)
-    if not hearers:
+    if not hearers or not alone(NEW):
         return 0
     waiting = [one for one in _waiting(hearers, at) if one.newest > at - FRESH]
     if not waiting:
@@ -189,7 +182,8 @@ def tell_daily(*, at: datetime | None = None) -> int:
     """The daily summary, to whoever wants one and has requests waiting: once a person and day.
 
     It is due at seven by the clock of the event where somebody has waited longest, for what waited
-    then; if nobody could send it, until eight in the evening, and not the day after. How many were new.
+    then; if nobody could send it, until eight in the evening, and not the day after. A day is UTC's of
+    when it was due: whichever event has waited longest by then, in whatever zone. How many were new.
     """
     at = at or timezone.now()
     hearers = preferences.hearers(Topic.REQUESTS, Mode.DIGEST)
@@ -208,7 +202,7 @@ def tell_daily(*, at: datetime | None = None) -> int:
         del due[key]
     if not due:
         return 0
-    _name({one.event.pk: one for _person, waiting in due.values() for one in waiting}, at)
+    names = _name({one.event.pk: one for _person, waiting in due.values() for one in waiting}, at)
     made = []
     for key, (person_id, waiting) in due.items():
         subject, body = texts.written(
@@ -218,8 +212,9 @@ def tell_daily(*, at: datetime | None = None) -> int:
             waiting=[(one, texts.since(one.oldest, at)) for one in waiting],
             desk=desk(),
         )
+        body, about = texts.naming(body, names)
         event_id = waiting[0].event.pk if len(waiting) == 1 else None
-        made.append(Notice(Kind.REQUESTS, subject, body, [person_id], event_id=event_id, key=key))
+        made.append(Notice(Kind.REQUESTS, subject, body, [person_id], event_id=event_id, key=key, about=about))
     return notices.notify(*made)
 
 
@@ -228,14 +223,16 @@ def _daily_key(person_id, day: date) -> str:
 
 
 def _due(longest: Waiting, at: datetime) -> date | None:
-    """The local day whose summary is due now; None while none is."""
+    """The day whose summary is due now; None while none is."""
     local = at.astimezone(longest.event.zone)
     seven = datetime.combine(local.date(), DAILY_FROM, tzinfo=longest.event.zone)
-    return local.date() if DAILY_FROM <= local.time() < DAILY_UNTIL and longest.oldest < seven else None
+    if DAILY_FROM <= local.time() < DAILY_UNTIL and longest.oldest < seven:
+        return seven.astimezone(UTC).date()
+    return None
 
 
-def _name(waiting: dict[int, Waiting], at) -> None:
-    """Adds who has waited for longer than a day, the first ten of each event. One query."""
+def _name(waiting: dict[int, Waiting], at) -> dict[UUID, str]:
+    """Adds who has waited for longer than a day, the first ten of each event; their names. One query."""
     rows = (
         JoinRequest.objects.undecided(at)
         .filter(event__in=waiting, queued_at__lte=at - FRESH)
@@ -244,9 +241,9 @@ def _name(waiting: dict[int, Waiting], at) -> None:
         .select_related("user_profile")
         .order_by("event_id", "place")
     )
+    names = {}
     for row in rows:
-        waiting[row.event_id].names.append(_called(row.user_profile) or _("(no name)"))
-
-
-def _called(person) -> str | None:
-    return person.get_full_name() or person.email
+        person = row.user_profile
+        waiting[row.event_id].people.append(person.pk)
+        names[person.pk] = person.get_full_name() or person.email or _("(no name)")
+    return names

@@ -5,7 +5,7 @@ from config.privacy import PersonalData, register
 from events.models import Event
 
 from ..models import Ban, JoinRequest, Status
-from . import join_requests, notices
+from . import join_requests
 
 
 def export(person) -> list:
@@ -22,7 +22,6 @@ def erase(person) -> None:
     coming = rows.filter(status__in=Status.OPEN, event__status__in=Event.Status.OPEN)
     for request_id in coming.order_by("event_id").values_list("pk", flat=True):
         join_requests.cancel(request_id=request_id, actor=SYSTEM)
-    notices.forget(person)
     rows.update(comments="", decision_note=None)
     JoinRequest.history.filter(user_profile_id=person.pk).update(
         comments="", decision_note=None, owner_id=person.owner_id, history_change_reason=None

@@ -1,14 +1,15 @@
 """What models need beyond Django: ordered ids, triggers that nobody talks out of their work, composite keys."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pgtrigger
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, connection, connections, models, transaction
 
-from config.database import CompositeForeignKey, Trigger, counting, uuid7
+from config.database import CompositeForeignKey, Trigger, alone, counting, uuid7
 from tests.factories import AttendeeFactory, EventFactory, SessionFactory
 
 
@@ -20,6 +21,22 @@ def test_uuid7_is_ordered_by_time():
     assert ids == sorted(ids)
     assert {one.version for one in ids} == {7}
     assert len({uuid7() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_transaction_is_alone_at_a_work_and_another_at_another():
+    def elsewhere(work):
+        try:
+            with transaction.atomic():
+                return alone(work)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert alone("sweeping") and alone("sweeping")
+            assert [pool.submit(elsewhere, work).result() for work in ("sweeping", "mopping")] == [False, True]
+        assert pool.submit(elsewhere, "sweeping").result()
 
 
 def all_triggers():

@@ -1,14 +1,17 @@
 """What organisers hear of the door, when they want to: by real check-ins and refusals."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
+from django.db import connections, transaction
 from django.utils import timezone
 
-from attendance.models import CheckIn, CheckInAttempt
+from attendance.models import Attendee, CheckIn, CheckInAttempt
 from attendance.operations import marking
+from events.operations import privacy
 from messaging import tasks
 from messaging.models import Message, NoticePreference
 from messaging.operations import door_notices
@@ -22,9 +25,10 @@ SITE = settings.SITE_URL
 
 @pytest.fixture
 def event():
-    """Going on since an hour ago."""
+    """Going on since an hour ago, where it is noon: no midnight is near."""
     now = timezone.now()
-    return EventFactory(starts_at=now - timedelta(hours=1), ends_at=now + timedelta(hours=1))
+    zone = f"Etc/GMT{now.hour - 12:+d}"
+    return EventFactory(starts_at=now - timedelta(hours=1), ends_at=now + timedelta(hours=1), timezone=zone)
 
 
 def listener(event, mode, role="organizer", topic="door", **fields):
@@ -61,7 +65,7 @@ def test_the_first_check_in_of_the_day_is_told(event):
     arrival(event, timezone.now() - timedelta(minutes=1))
     tasks.tell_of_the_door()
     message = Message.objects.get()
-    local = (timezone.now() - timedelta(minutes=2)).astimezone(BERLIN)
+    local = (timezone.now() - timedelta(minutes=2)).astimezone(event.zone)
     assert (message.subject, message.kind, message.event, message.channels, hears(message)) == (
         "Doors are open: {event}",
         "door",
@@ -116,7 +120,7 @@ def test_refusals_are_told_together(event):
     message = Message.objects.get()
     assert (message.subject, hears(message)) == ("5 refused at the door: {event}", {person.pk})
     assert message.body == (
-        "Ticket of somebody removed: 3 (Ann Smith)\nUnknown ticket: 2\n\n"
+        "Ticket of somebody removed: 3\n– Ann Smith\nUnknown ticket: 2\n\n"
         f"{SITE}/admin/attendance/attendee/figures/{event.pk}/\n\n"
         f"Choose what you hear of, and how: {SITE}/admin/notices/\n"
     )
@@ -131,6 +135,48 @@ def test_refusals_are_told_every_five_minutes_at_most_and_each_once(event):
     assert door_notices.tell(at=timezone.now() + timedelta(minutes=6)) == 1
     assert door_notices.tell(at=timezone.now() + timedelta(minutes=12)) == 0
     assert told() == ["1 refused at the door: {event}"] * 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once_tell_of_refusals_once(event):
+    """The first hasn't committed when another is refused, and the second sweep sees that, but no notice."""
+    listener(event, "at_once")
+    attempt(event)
+
+    def another():
+        try:
+            attempt(event)
+            return door_notices.tell()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert door_notices.tell() == 1
+        assert pool.submit(another).result() == 0
+    assert door_notices.tell() == 0
+    assert door_notices.tell(at=timezone.now() + timedelta(minutes=6)) == 1
+    assert told() == ["1 refused at the door: {event}"] * 2
+
+
+def test_whom_the_door_refused_is_forgotten_line_by_line(event):
+    """Somebody without a name is no line; somebody refused for two reasons is two."""
+    listener(event, "at_once")
+    people = [UserProfileFactory(first_name=name, last_name="") for name in ("e", "Ann", "")]
+    for reason, refused in (("ticket_revoked", people), ("point_closed", people[:1])):
+        for person in refused:
+            attendee = Attendee.objects.filter(user_profile=person).first()
+            attempt(event, reason, attendee=attendee or AttendeeFactory(event=event, user_profile=person))
+    assert door_notices.tell() == 1
+
+    def said():
+        return Message.objects.get().body.partition("\n\n")[0].splitlines()
+
+    reasons = [CheckInAttempt.Reason(one).label for one in ("ticket_revoked", "point_closed")]
+    assert said() == [f"{reasons[0]}: 3", "– Ann", "– e", f"{reasons[1]}: 1", "– e"]
+    privacy.erase(person_id=people[0].pk, actor=None)
+    assert said() == [f"{reasons[0]}: 3", "– Ann", "– (erased)", f"{reasons[1]}: 1", "– (erased)"]
+    privacy.erase(person_id=people[1].pk, actor=None)
+    assert said() == [f"{reasons[0]}: 3", "– (erased)", "– (erased)", f"{reasons[1]}: 1", "– (erased)"]
 
 
 def test_a_refusal_of_this_moment_waits_until_those_before_it_are_on_record(event):
@@ -243,18 +289,19 @@ def test_two_queries_where_nobody_listens(event, django_assert_num_queries):
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_same_number_of_queries_for_any_number(event, count, django_assert_num_queries):
     for one in [event, *EventFactory.create_batch(count - 1, organization=event.organization)]:
-        type(one).objects.filter(pk=one.pk).update(starts_at=event.starts_at, ends_at=event.ends_at)
+        times = {name: getattr(event, name) for name in ("starts_at", "ends_at", "timezone")}
+        type(one).objects.filter(pk=one.pk).update(**times)
         crowd(one, 5 * count)
         for _scan in range(count):
             attempt(one)
             arrival(one, timezone.now())
         listener(one, "at_once")
         listener(one, "digest")
-    # who hears; opened: events, what was told, first check-ins; refused: events, what was told, attempts;
-    # who hears daily, events; the notices and their deliveries; and the savepoint
-    with django_assert_num_queries(2 + 11):
+    # who hears; opened: events, what was told, first check-ins; refused: whether nobody else is at it, events,
+    # what was told, attempts; who hears daily, events; the notices and their deliveries; and the savepoint
+    with django_assert_num_queries(2 + 12):
         assert door_notices.tell() == 2 * count
     over = event.ends_at + timedelta(hours=1)
     # nothing is new at once, so that no first check-in is looked for; of the days, what was told, and figures
-    with django_assert_num_queries(2 + 12):
+    with django_assert_num_queries(2 + 13):
         assert door_notices.tell(at=over) == count

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.conf import settings
@@ -17,6 +18,7 @@ from messaging.models import Message, MessageDelivery, NoticePreference
 from requests import tasks
 from requests.models import JoinRequest
 from requests.operations import invitations, join_requests, notices, removals
+from tests.config.postgres import waited_for
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
@@ -193,8 +195,69 @@ def test_whoever_is_erased_hears_nothing_and_is_named_no_more(event, organizer):
     ]
     own, summary = Message.objects.order_by("pk")
     assert own.body == ""
-    assert "Longer than a day: (erased), Bob Stone\n" in summary.body
+    assert "Longer than a day:\n– (erased)\n– Bob Stone\n" in summary.body
     assert told(ann) == [own.subject]
+
+
+def test_erasing_forgets_the_person_and_no_word_that_reads_like_their_name(event, organizer):
+    """Short names, names within others and within the event's, and the same ones at another organisation."""
+    other = EventFactory(title="Annual Announcement", starts_at=event.starts_at, timezone=event.timezone)
+    listener = member(other.organization, "owner")
+    type(event).objects.filter(pk=event.pk).update(title="Annual Announcement")
+    named = [{"first_name": one, "last_name": last} for one, last in (("e", ""), ("Ann", ""), ("Anne", "Ann"))]
+    e, ann, _anne = [
+        waiting(event, SEVEN, timedelta(days=3, hours=-number), **name)[0] for number, name in enumerate(named)
+    ]
+    for number, name in enumerate(named):
+        waiting(other, SEVEN, timedelta(days=3, hours=-number), **name)
+    assert notices.tell_daily(at=SEVEN) == 2
+    ours, theirs = (Message.objects.get(deliveries__user=person) for person in (organizer, listener))
+
+    def body(event, *people):
+        return (
+            "Hello {name},\n\n3 join requests wait for a decision, the longest for 3 days.\n\n"
+            "Annual Announcement: 3, the longest for 3 days\nLonger than a day:\n"
+            + "".join(f"– {one}\n" for one in people)
+            + f"{SITE}/admin/requests/joinrequest/?event__id__exact={event.pk}&status__exact=pending\n\n"
+            f"Choose what you hear of, and how: {SITE}/admin/notices/\n"
+        )
+
+    def is_said(*people):
+        for message in (ours, theirs):
+            message.refresh_from_db()
+        assert ours.body == body(event, *people)
+        assert theirs.body == body(other, "e", "Ann", "Anne Ann")
+        assert ours.subject == theirs.subject == "3 join requests wait for you"
+
+    is_said("e", "Ann", "Anne Ann")
+    privacy.erase(person_id=e.user_profile_id, actor=None)
+    is_said("(erased)", "Ann", "Anne Ann")
+    privacy.erase(person_id=ann.user_profile_id, actor=None)
+    is_said("(erased)", "(erased)", "Anne Ann")
+
+
+def test_erasing_forgets_a_name_wherever_it_stands_and_in_the_record(event, organizer):
+    person = UserProfileFactory(first_name="Ann\n– Bob", last_name="Smith")
+    other = EventFactory(organization=event.organization, starts_at=event.starts_at)
+    for one in (event, other):
+        JoinRequestFactory(event=one, queued_at=SEVEN - timedelta(days=2), user_profile=person)
+    notices.tell_daily(at=SEVEN)
+    message = Message.objects.get()
+    message.save()  # somebody changed something about it: the record has the text as well
+    before = message.body
+    assert before.count("\n– Ann – Bob Smith\n") == 2
+    privacy.erase(person_id=person.pk, actor=None)
+    message.refresh_from_db()
+    assert message.body == before.replace("Ann – Bob Smith", "(erased)")
+    assert message.history.get().body == message.body
+
+
+def test_a_notice_whose_reader_was_erased_stays_empty(event, organizer):
+    [request] = waiting(event, SEVEN, timedelta(days=2))
+    notices.tell_daily(at=SEVEN)
+    for person in (organizer, request.user_profile):
+        privacy.erase(person_id=person.pk, actor=None)
+    assert Message.objects.get().body == ""
 
 
 def test_an_approval_that_is_undone_was_not_told(event, organizer):
@@ -396,9 +459,45 @@ def test_new_requests_cost_the_same_for_any_number(event, listener, count, djang
         asked(one, count=count)
     for _person in range(count - 1):
         wants(member(event.organization, "owner"), event.organization, "at_once")
-    # who listens, what waits, its events, what they were told, the notices, their deliveries
-    with django_assert_num_queries(2 + 6):
+    # who listens, whether nobody else is at it, what waits, its events, what they were told, the notices,
+    # their deliveries
+    with django_assert_num_queries(2 + 7):
         assert notices.tell_of_new() == count
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once_tell_of_new_requests_once(event, listener):
+    """The first hasn't committed when another request comes, and the second sweep sees it, but no notice."""
+    asked(event, timedelta(minutes=2))
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert notices.tell_of_new() == 1
+        assert pool.submit(elsewhere, lambda: (asked(event), notices.tell_of_new())[1]).result() == 0
+    assert notices.tell_of_new() == 0
+    assert notices.tell_of_new(at=timezone.now() + timedelta(minutes=11)) == 1
+    assert told(kind="requests") == ["1 request waits: {event}", "2 requests wait: {event}"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_in_a_crowd_tell_of_new_requests_once(event, listener):
+    start = threading.Barrier(4)
+
+    def sweep():
+        asked(event)
+        start.wait(timeout=20)
+        return notices.tell_of_new()
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [one.result() for one in [pool.submit(elsewhere, sweep) for _sweep in range(4)]]
+    assert sorted(results) == [0, 0, 0, 1]
+    assert told(kind="requests") == ["4 requests wait: {event}"]
+
+
+def elsewhere(act):
+    """On a connection of its own."""
+    try:
+        return act()
+    finally:
+        connections.close_all()
 
 
 # -- Once a day ----------------------------------------------------------------------------------
@@ -431,7 +530,7 @@ def test_the_daily_summary(event, organizer):
     page = f"{SITE}/admin/requests/joinrequest/?event__id__exact={{}}&status__exact=pending"
     assert message.body == (
         "Hello {name},\n\n4 join requests wait for a decision, the longest for 3 days.\n\n"
-        "Autumn Meeting: 3, the longest for 3 days\nLonger than a day: Ann Smith\n"
+        "Autumn Meeting: 3, the longest for 3 days\nLonger than a day:\n– Ann Smith\n"
         f"{page.format(event.pk)}\n\n"
         "Winter Ball: 1, for 5 hours\n"
         f"{page.format(other.pk)}\n\n"
@@ -444,8 +543,9 @@ def test_the_daily_summary_of_one_event_belongs_to_it(event, organizer):
     notices.tell_daily(at=SEVEN)
     message = Message.objects.get()
     assert message.event == event
-    named = next(line for line in message.body.splitlines() if line.startswith("Longer than a day"))
-    assert named.count("First") == 10 and named.endswith(" and 2 more")
+    lines = message.body.splitlines()
+    named = lines[lines.index("Longer than a day:") + 1 :]
+    assert all(line.startswith("– First") for line in named[:10]) and named[10] == "and 2 more"
 
 
 def test_nothing_is_said_where_nothing_waits(event, organizer):
@@ -488,6 +588,41 @@ def test_seven_is_seven_when_clocks_change(event, organizer, seven, previous):
         assert notices.tell_daily(at=moment) == 1
     days = [key.rpartition(":")[2] for key in Message.objects.order_by("pk").values_list("key", flat=True)]
     assert days == [previous.date().isoformat(), seven.date().isoformat()]
+
+
+def test_a_day_is_a_day_whatever_zone_the_longest_wait_is_in(event, organizer):
+    """In Auckland it is seven on the 21st while in Berlin it is the evening of the 20th."""
+    there = EventFactory(organization=event.organization, starts_at=event.starts_at, timezone="Pacific/Auckland")
+    waiting(event, SEVEN, timedelta(hours=3))
+    assert notices.tell_daily(at=SEVEN) == 1
+    waiting(there, SEVEN, timedelta(hours=5))
+    evening = SEVEN + timedelta(hours=12)
+    assert timezone.localtime(evening, there.zone).hour == 7
+    assert notices.tell_daily(at=evening) == 0
+    assert notices.tell_daily(at=evening + timedelta(days=1)) == 1
+    JoinRequest.objects.filter(event=there).delete()
+    assert notices.tell_daily(at=evening + timedelta(days=1, minutes=15)) == 0
+    assert notices.tell_daily(at=SEVEN + timedelta(days=2)) == 1
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Auckland", "Asia/Kolkata", "America/Los_Angeles"])
+def test_each_morning_has_its_summary_in_every_zone(event, organizer, zone):
+    type(event).objects.update(timezone=zone)
+    waiting(event, SEVEN, timedelta(days=1))
+    hours = [hour for hour in range(96) if notices.tell_daily(at=SEVEN + timedelta(hours=hour, minutes=30))]
+    moments = [timezone.localtime(SEVEN + timedelta(hours=hour, minutes=30), ZoneInfo(zone)) for hour in hours]
+    assert len({one.date() for one in moments}) == len(moments) >= 4
+    assert {one.hour for one in moments[1:]} == {7}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_daily_sweeps_at_once_tell_once(event, organizer):
+    waiting(event, SEVEN, timedelta(hours=3))
+    with waited_for("SELECT FROM events WHERE id = %s FOR UPDATE", [event.pk], by=2), ThreadPoolExecutor(2) as pool:
+        sweeps = [pool.submit(elsewhere, lambda: notices.tell_daily(at=SEVEN)) for _sweep in range(2)]
+        results = [one.result() for one in sweeps]
+    assert sorted(results) == [0, 1]
+    assert told(organizer, "requests") == ["1 join request waits for you"]
 
 
 def test_whoever_hears_at_once_or_not_at_all_gets_no_summary(event, listener):

@@ -145,6 +145,7 @@ class JoinRequestAdmin(ReadOnly, Exportable, HistoryAdmin):
 @admin.register(InvitationLink)
 class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     list_display = ["label", "event", "used", "valid_until", "usable"]
+    list_select_related = ["event", "guest"]
     search_fields = ["label"]
     fields = ["event", "guest", "label", "max_uses", "expires_at", "uses", "revoked_at", "code"]
     readonly_fields = ["guest", "uses", "revoked_at", "code"]
@@ -295,7 +296,7 @@ def invitations_of_guest(request, guest):
             _("Good") if link.is_valid else _("Used") if link.uses else _("No longer valid"),
             reverse("admin:requests_invitationlink_change", args=[link.pk]),
         )
-        for link in InvitationLink.objects.filter(guest=guest)[:3]
+        for link in guest.invitation_links.all()[:3]
     ]
 
 

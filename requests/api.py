@@ -218,6 +218,7 @@ class AcceptInvitation(APIView):
     @refuses(
         NotFound,
         invitations.InvitationInvalid,
+        invitations.InvitationWithdrawn,
         room.Banned,
         room.EventClosed,
         room.EventFull,

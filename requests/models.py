@@ -248,7 +248,13 @@ class InvitationLink(models.Model):
             self.revoked_at is None
             and (self.expires_at is None or self.expires_at > timezone.now())
             and (self.max_uses is None or self.uses < self.max_uses)
+            and not self.is_withdrawn
         )
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its guest was taken off the list; once they are back, it is as good as before."""
+        return self.guest_id is not None and self.guest.is_removed
 
 
 class Ban(models.Model):

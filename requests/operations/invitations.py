@@ -25,6 +25,11 @@ class InvitationInvalid(DomainError):
     constraints = ("requests_invitationlink_uses_within_limit", "requests_invitationlink_times_sane")
 
 
+class InvitationWithdrawn(DomainError):
+    code = "invitation_withdrawn"
+    message = _("This invitation was for a guest who is no longer on the list. Ask the organisers.")
+
+
 class InvitationPersonal(DomainError):
     code = "invitation_personal"
     message = _("A personal invitation is for one guest of the same event.")
@@ -37,10 +42,11 @@ def accept(*, token: str, person) -> Outcome:
 
     A request of theirs is approved, also one that was declined before: who hands out links invites
     (a ban keeps people out for good). By a personal link they are its guest from then on, whether
-    they were in already or not, unless the guest is somebody else.
+    they were in already or not, unless the guest is somebody else. Whoever removes or restores a guest
+    holds the event's lock too.
 
-    Raises NotFound (no such link, or the account is closed), InvitationInvalid, Banned, EventClosed,
-    EventFull.
+    Raises NotFound (no such link, or the account is closed), InvitationWithdrawn, InvitationInvalid,
+    Banned, EventClosed, EventFull.
     """
     link_id = InvitationLink.id_of(token)
     if link_id is None or not UserProfile.objects.active().filter(pk=person.pk).exists():
@@ -51,6 +57,8 @@ def accept(*, token: str, person) -> Outcome:
         if link.is_valid and _is_guest(link, person):
             _use(link)
         return Outcome(attendee, changed=False)
+    if link.is_withdrawn:
+        raise InvitationWithdrawn
     if not link.is_valid:
         raise InvitationInvalid
     join_requests.refuse_banned(event, person.pk)
@@ -83,8 +91,8 @@ def _is_guest(link, person) -> bool:
     guest = lock(EventGuest.objects, pk=link.guest_id)
     if guest.user_id == person.pk:
         return False
-    if guest.user_id is not None or guest.is_removed:
-        log.warning("invitation.guest_left", link=str(link.pk), guest=str(guest.pk), removed=guest.is_removed)
+    if guest.user_id is not None:
+        log.warning("invitation.guest_left", link=str(link.pk), guest=str(guest.pk))
         return False
     guest.user_id, guest.linked_by_id, guest.linked_at = person.pk, person.pk, timezone.now()
     guest.link_outcome, guest.link_method = LinkOutcome.LINKED, LinkMethod.INVITATION
@@ -100,7 +108,7 @@ def invite(*, guest_id, actor) -> Outcome:
         raise guests.GuestRemoved
     if not event.is_open:
         raise room.EventClosed(status=event.get_status_display().lower())
-    link = next((one for one in InvitationLink.objects.filter(guest=guest) if one.is_valid), None)
+    link = next((one for one in guest.invitation_links.all() if one.is_valid), None)
     if link is not None:
         return Outcome(link, changed=False)
     link = InvitationLink(event=event, guest=guest, label=guest.guest_name, max_uses=1, created_by=actor)

@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from attendance.models import Attendee
@@ -11,6 +12,7 @@ from messaging.models import EventGuest, UserLinkAudit
 from messaging.operations import guests
 from requests.models import InvitationLink
 from requests.operations import invitations, join_requests
+from tests.config.postgres import waited_for
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
@@ -120,17 +122,48 @@ def test_a_link_for_nobody_in_particular_is_not_used_by_whoever_is_in(event):
     assert link.uses == 0
 
 
-@pytest.mark.parametrize("left", ["somebody else", "removed"])
-def test_a_guest_who_is_somebody_else_stays_so(event, guest, link, left, caplog):
+def test_the_link_of_a_guest_who_was_removed_lets_nobody_in_until_they_are_back(event, guest, link):
+    inside, outside = AttendeeFactory(event=event), UserProfileFactory()
+    guests.remove(guest_id=guest.pk, actor=None)
+    with pytest.raises(invitations.InvitationWithdrawn) as caught:
+        invitations.accept(token=link.token, person=outside)
+    assert str(caught.value) == "This invitation was for a guest who is no longer on the list. Ask the organisers."
+    assert invitations.accept(token=link.token, person=inside.user_profile) == (inside, False)
+    guest.refresh_from_db()
+    link.refresh_from_db()
+    assert (guest.user, link.uses, link.revoked_at) == (None, 0, None)
+    assert list(Attendee.objects.filter(event=event)) == [inside]
+    guests.restore(guest_id=guest.pk, actor=None)
+    assert invitations.accept(token=link.token, person=outside).changed is True
+    guest.refresh_from_db()
+    assert guest.user == outside
+
+
+def test_a_link_that_was_revoked_stays_so_when_its_guest_is_back(guest, link, organizer):
+    invitations.revoke(link_id=link.pk, actor=organizer)
+    guests.remove(guest_id=guest.pk, actor=organizer)
+    guests.restore(guest_id=guest.pk, actor=organizer)
+    with pytest.raises(invitations.InvitationInvalid):
+        invitations.accept(token=link.token, person=UserProfileFactory())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_acceptance_waits_for_the_removal_of_its_guest(event, guest, link):
+    person = UserProfileFactory()
+    removed = "WITH event AS (SELECT FROM events WHERE id = %s FOR UPDATE) UPDATE event_guests SET removed_at = now()"
+    removal = waited_for(f"{removed} FROM event WHERE event_guests.id = %s", [event.pk, guest.pk])
+    with removal, pytest.raises(invitations.InvitationWithdrawn):
+        invitations.accept(token=link.token, person=person)
+    assert Attendee.objects.count() == 0
+
+
+def test_a_guest_who_is_somebody_else_stays_so(event, guest, link, caplog):
     other = UserProfileFactory()
-    if left == "removed":
-        guests.remove(guest_id=guest.pk, actor=None)
-    else:
-        EventGuest.objects.update(user=other)
+    EventGuest.objects.update(user=other)
     person = UserProfileFactory()
     assert invitations.accept(token=link.token, person=person).row.user_profile == person
     guest.refresh_from_db()
-    assert guest.user == (None if left == "removed" else other)
+    assert guest.user == other
     assert [one.msg["event"] for one in caplog.records if one.levelname == "WARNING"] == ["invitation.guest_left"]
 
 
@@ -177,6 +210,23 @@ def test_invite_on_the_guests_page(event, guest, organizer, client):
     assert link.token in shown.content.decode()
     assert "Aunt Ada" in shown.content.decode()
     assert list(shown.context["adminform"].form.fields) == ["label", "expires_at"]
+
+
+def test_the_link_of_a_removed_guest_is_shown_as_no_longer_valid(event, guest, link, organizer, client):
+    guests.remove(guest_id=guest.pk, actor=organizer)
+    client.force_login(organizer)
+    page = client.get(reverse("admin:messaging_eventguest_change", args=[guest.pk]))
+    assert str(page.context["glance"][-1][1]) == "No longer valid"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_list_of_links_costs_the_same_for_any_number(event, organizer, client, count):
+    for guest in EventGuestFactory.create_batch(count, event=event):
+        invitations.invite(guest_id=guest.pk, actor=organizer)
+    client.force_login(organizer)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(reverse("admin:requests_invitationlink_changelist")).status_code == 200
+    assert not [one for one in queries if one["sql"].startswith('SELECT "event_guests"')]
 
 
 def test_a_viewer_is_not_shown_the_invitation(event, guest, link, client):

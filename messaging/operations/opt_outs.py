@@ -1,6 +1,7 @@
 """Who wants no more of it, over which channel, of one event or at all."""
 
 from typing import NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
@@ -11,7 +12,7 @@ from django.urls import reverse
 from config.errors import NotFound, Outcome, operation
 from events.models import Event
 
-from ..models import Channel, OptOut
+from ..models import Channel, MessageDelivery, OptOut
 
 SIGNER = signing.Signer(salt="messaging.unsubscribe", sep=".")
 
@@ -40,6 +41,10 @@ def opt_in(*, channel, address, event_id=None) -> Outcome:
     return Outcome(None, changed=bool(count))
 
 
+class Forgotten(NotFound):
+    """The link is one of ours; whom it was for has been erased since."""
+
+
 class Subscription(NamedTuple):
     """Whose messages, and of which event, a link in a mail is about."""
 
@@ -48,18 +53,32 @@ class Subscription(NamedTuple):
     event_id: int | None
 
 
-def unsubscribe_url(*, address, event_id) -> str:
-    """The page behind a mail's link, which works for whoever has the mail, without an end."""
-    token = SIGNER.sign_object([Channel.EMAIL, _written(Channel.EMAIL, address), event_id])
+def unsubscribe_url(*, delivery_id=None, address=None, event_id=None) -> str:
+    """The page behind a mail's link, which works for whoever has the mail, as long as its address is known here.
+
+    The link names the delivery: addresses of people have no place in the access log of a web server.
+    """
+    if delivery_id is None:
+        token = SIGNER.sign_object([Channel.EMAIL, _written(Channel.EMAIL, address), event_id])
+    else:
+        token = SIGNER.sign(delivery_id.hex)
     return settings.SITE_URL + reverse("unsubscribe", args=(token,))
 
 
 def subscription(token) -> Subscription:
-    """What the link is about. Raises NotFound where it isn't one of ours."""
+    """What the link is about. Raises NotFound where it isn't one of ours, Forgotten."""
     try:
-        return Subscription(*SIGNER.unsign_object(token))
+        named = SIGNER.unsign(token)
+        if len(named) != 32:
+            return Subscription(*SIGNER.unsign_object(token))
+        pk = UUID(named)
     except (signing.BadSignature, ValueError, TypeError):
         raise NotFound from None
+    row = MessageDelivery.objects.filter(pk=pk, channel=Channel.EMAIL).values_list("email", "event_id").first()
+    if row is None or not row[0]:
+        raise Forgotten
+    address, event_id = row
+    return Subscription(Channel.EMAIL, _written(Channel.EMAIL, address), event_id)
 
 
 def outs(subscription) -> set[int | None]:

@@ -20,13 +20,13 @@ def unsubscribe(request, token):
     """Looking changes nothing: mail filters open links. One click is for the event, or all where there is none."""
     try:
         about = opt_outs.subscription(token)
+    except opt_outs.Forgotten:
+        return render(request, "messaging/unsubscribe_unknown.html", {"forgotten": True}, status=410)
     except NotFound:
         return render(request, "messaging/unsubscribe_unknown.html", status=404)
-    # Without its event, which is gone, the link is about everything.
-    event = about.event_id and Event.objects.filter(pk=about.event_id).select_related("organization").first()
-    about = about._replace(event_id=event.pk if event else None)
     if request.method == "POST":
         return _change(request, about)
+    event = Event.objects.filter(pk=about.event_id).select_related("organization").first()
     outs = opt_outs.outs(about)
     context = {
         "address": about.address,

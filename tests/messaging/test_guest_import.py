@@ -87,6 +87,12 @@ def test_email_in_a_cell(cell, address):
         (("Ann Lee", "", "", ""), "Ann Lee"),
         (("x", "Ann", "", "Lee"), "Ann Lee"),
         (("Ann Lee", "Ann", "", ""), "Ann Lee"),
+        (("Lefèvre", "Zoé", "", ""), "Zoé Lefèvre"),
+        (("Zoé", "", "", "Lefèvre"), "Zoé Lefèvre"),
+        (("LEFEVRE Zoe", "Zoé", "", ""), "LEFEVRE Zoe"),
+        (("Smith", "Mary", "Jo", ""), "Mary Jo Smith"),
+        (("王大明", "大明", "", ""), "王大明"),
+        (("", "Mary", "Jo", ""), "Mary Jo"),
         (("", "Ann", "", ""), "Ann"),
         (("", "N/A", "", "Lee"), "Lee"),
         (("Cho Chang (she/her)", "", "", ""), "Cho Chang"),
@@ -174,10 +180,46 @@ def test_workbook_with_formulas_and_numbers(event):
         ("Canceled", "No", False),
         ("Canceled", "Yes", True),
         ("Status", "", False),
+        ("Will you attend?", "No", True),
+        ("Will you attend?", "no, sorry!", True),
+        ("Will you attend?", "0", True),
+        ("Will you attend?", "Not sure", False),
+        ("Are you coming to our wedding?", "Sorry, I can't make it", True),
+        ("Are you coming to our wedding?", "Can't wait!", False),
+        ("Kommst du?", "Nein", True),
+        ("Nehmen Sie am Abend teil?", "Nein, leider nicht", True),
+        ("Kommst du?", "Ich kann leider nicht", True),
+        ("Viendrez-vous ?", "Non", True),
+        ("Serez-vous présent(e) ?", "Je ne pourrai pas venir", True),
+        ("¿Asistirás?", "No puedo", True),
+        ("¿Asistirás?", "No sé", False),
+        ("Parteciperai?", "No", True),
+        ("Parteciperai?", "Non lo so", False),
+        ("Você vai?", "Não", True),
+        ("Kom je?", "Nee", True),
+        ("Czy weźmiesz udział?", "Nie", True),
+        ("Czy weźmiesz udział?", "Nie wiem", False),
+        ("Status", "Anulowane", True),
+        ("Kommer du?", "Nej", True),
+        ("Status", "Avbokad", True),
+        ("Deltager du?", "Nej", True),
+        ("Status", "Afmeldt", True),
+        ("Kan du komme?", "Nei", True),
+        ("Status", "Avmeldt", True),
+        ("Tuletko?", "En", True),
+        ("Tila", "Peruttu", True),
+        ("Zúčastníte se?", "Ne", True),
+        ("Stav", "Zrušeno", True),
+        ("Katılacak mısınız?", "Hayır", True),
+        ("Durum", "İptal edildi", True),
+        ("UNSUB_TIME", "2026-01-02 10:00:00", True),
+        ("UNSUB_TIME", "", False),
+        ("email_disabled", "true", True),
+        ("email_disabled", "false", False),
     ],
 )
 def test_who_cancelled_is_left_out(event, heading, cell, out):
-    text = f"Name,Email,{heading}\nAnn,ann@x.org,{cell}\n"
+    text = f'Name,Email,{heading}\nAnn,ann@x.org,"{cell}"\n'
     report = imported(text, event, dry_run=True)
     assert texts(report.cancelled) == ([(2, "Ann", f"“{cell}” under “{heading}”")] if out else [])
     assert len(report.new) == (not out)
@@ -201,6 +243,32 @@ def test_list_of_nothing_but_ids_is_refused(event):
         imported("Name\nAnn\n", event)
 
 
+@pytest.mark.parametrize(
+    "headings",
+    [
+        "Prénom du participant;Nom du participant",
+        "Vorname;Name",
+        "Nome;Cognome",
+        "Nombre;Apellidos",
+        "Prénom;Nom",
+        "Voornaam;Naam",
+        "Förnamn;Namn",
+        "First name;Name",
+        "Jméno;Příjmení",
+        "Imię;Nazwisko",
+    ],
+)
+def test_given_names_are_never_lost(event, headings):
+    report = imported(f"{headings}\nZoé;Lefèvre\nJean Luc;Petit\n;Solo\n", event)
+    assert dict(report.columns) == dict(zip(headings.split(";"), ("first name", "last name"), strict=True))
+    assert [row[0] for row in listed(event)] == ["Zoé Lefèvre", "Jean Luc Petit", "Solo"]
+
+
+def test_a_name_that_repeats_the_given_name_is_the_whole_name(event):
+    imported("Vorname;Name\nZoé;Zoé Lefèvre\nJean;Petit\n", event)
+    assert [row[0] for row in listed(event)] == ["Zoé Lefèvre", "Jean Petit"]
+
+
 # -- Who is on the list already ----------------------------------------------------------------------------
 
 
@@ -218,6 +286,17 @@ def test_an_id_that_is_plainly_somebody_elses_makes_another_guest(event):
     assert texts(imported(text, event).new) == [(2, "Bo Ek", "bo@x.org; their ID is Ann Lee's on the list")]
     assert imported(text, event).writes == 0
     assert listed(event) == [("Ann Lee", "ann@x.org", None, "1"), ("Bo Ek", "bo@x.org", None, "")]
+
+
+def test_same_id_decides_where_no_contact_speaks_against_it(event):
+    imported("ID,Name\n1,Di\n2,Ann Lee\n3,Cy\n", event)
+    report = imported("ID,Name,Email\n1,Diana Prince,\n2,Ann Ek,ann@x.org\n3,Bo,\n", event)
+    assert texts(report.changed) == [
+        (2, "Diana Prince", "name: Di → Diana Prince"),
+        (3, "Ann Ek", "name: Ann Lee → Ann Ek; e-mail: – → ann@x.org"),
+    ]
+    assert texts(report.new) == [(4, "Bo", "their ID is Cy's on the list")]
+    assert imported("ID,Name,Email\n2,Ann Lee,lee@x.org\n", event).changed == []
 
 
 def test_same_contact_and_a_fuller_name_is_the_same_guest(event):

@@ -122,6 +122,7 @@ def _rehearsed(event_id, table, choices):
 MEANINGS = {
     "email": gettext_lazy("e-mail"),
     "phone": gettext_lazy("phone"),
+    "contact": gettext_lazy("e-mail or phone"),
     "name": gettext_lazy("name"),
     "first_name": gettext_lazy("first name"),
     "middle_name": gettext_lazy("middle name"),
@@ -221,19 +222,30 @@ def _name_in(columns, row, flipped) -> str:
 
 
 def _cancelled(columns, row) -> str | None:
+    """In the cell's own words. Of several answers, to parts of an event, all must be no."""
+    said, comes = None, False
     for place in columns.places.get("status", ()):
         cell, heading = row.cells[place], columns.heading(place)
-        flag = cells.fold(heading) in headings.STATUS_FLAGS
-        if cell and cells.is_out(cell, heading, flag=flag):
-            return _("“{cell}” under “{column}”").format(cell=cell[:60], column=heading[:60])
-    return None
+        flag, asked = cells.fold(heading) in headings.STATUS_FLAGS, headings.is_asked(heading)
+        if not cell:
+            continue
+        if not cells.is_out(cell, flag=flag, asked=asked or bool(cells.RSVP.search(cells.fold(heading)))):
+            comes = comes or asked
+            continue
+        words = _("“{cell}” under “{column}”").format(cell=cell[:60], column=heading[:60])
+        if not asked:
+            return words
+        said = said or words
+    return None if comes else said
 
 
 def _line(columns, row, name, region) -> Line | str:
     """What the line says, or why nobody is made of it."""
-    email = cells.email_in(columns.cells(row, "email"))
-    phone = cells.phone_in(columns.cells(row, "phone"), region)
-    name = name or cells.name_beside(columns.cells(row, "email"))
+    emails, phones = cells.told_apart(columns.cells(row, "contact"))
+    emails = columns.cells(row, "email") + emails
+    email = cells.email_in(emails)
+    phone = cells.phone_in(columns.cells(row, "phone") + phones, region)
+    name = name or cells.name_beside(emails)
     remarks = [*email.remarks, *phone.remarks]
     if "@" in name and not email.value and cells.is_email(name.lower()):
         email = cells.Read(name.lower())  # who has signed in without a name

@@ -67,15 +67,21 @@ ASIDE = re.compile(r"\s*[(\[（]([^()\[\]（）]*)[)\]）]\s*")
 
 
 def name_of(full: str, first: str, middle: str, last: str, *, last_first: bool, flipped: bool) -> str:
-    """One name out of its parts; ``flipped``: the list writes "Potter, Harry"."""
+    """One name out of its parts, none of which is lost; ``flipped``: the list writes "Potter, Harry"."""
     full, first, middle, last = (_without_pronouns(filled(part)) for part in (full, first, middle, last))
-    if first and last:
-        if _unspaced(first) and _unspaced(last):
-            return last + first if last_first or _is_han(last) else f"{first}{last}"
-        return " ".join(filter(None, (first, middle, last)))
-    if full:
-        return unflipped(full) if flipped else full
-    return first or last
+    if full and not (first and last):
+        if contains(full, first) and contains(full, last):
+            return unflipped(full) if flipped else full
+        first, last = first or full, last or full  # "Name" beside "Vorname" is the family name
+    if first and last and _unspaced(first) and _unspaced(last):
+        return last + first if last_first or _is_han(last) else f"{first}{last}"
+    return " ".join(filter(None, (first, middle, last)))
+
+
+def contains(full: str, part: str) -> bool:
+    """Whether a whole name has the part in it: "Ek, Anna" has "Anna", and "王大明" has "大明"."""
+    words, known = fold(part).split(), fold(full)
+    return set(words) <= set(known.split()) or _unspaced(part) and "".join(words) in known
 
 
 def _without_pronouns(text: str) -> str:
@@ -154,6 +160,13 @@ def email_in(cells: Iterable[str]) -> Read:
         if any(char.isalnum() for char in text):
             remarks.append(_("“{cell}” is no e-mail address").format(cell=text[:60]))
     return Read(None, tuple(remarks))
+
+
+def told_apart(contacts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """E-mail addresses, and phone numbers, of cells that may hold either, or both."""
+    contacts = [filled(cell)[:CELL_LIMIT] for cell in contacts]
+    rests = [ADDRESS.sub(" ", cell).strip(" /,;|") for cell in contacts]
+    return [cell for cell in contacts if "@" in cell], [rest for rest in rests if rest]
 
 
 def is_email(address: str) -> bool:
@@ -288,22 +301,65 @@ OUT = frozenset(
         annullato; annullata; rimborsato; rimborsata; rifiutato; rifiutata; non partecipa; cancellato
         recusado; recusada; estornado; não vai; não comparecerá
         geannuleerd; terugbetaald; afgewezen; afgemeld; komt niet
+        kommt leider nicht; zurückgezogen; abgemeldet; absage; ich komme nicht; nicht dabei; désabonné
+        désinscrit; ne viendra pas; ne vient pas; anulado por el organizador; no va; no viene; no puede
+        no acepta; baja; non viene
+        non verrà; disdetto; disiscritto; não comparece; não vem; não participa; cancelou; uitgeschreven; kan niet
+        anulowane; anulowany; anulowana; anulowano; odwołane; odrzucone; odrzucony; odrzucona; zwrócone
+        zwrot; wypisany
+        zrezygnował; zrezygnowała; nie przyjdzie; nie weźmie udziału; nie będzie
+        avbokad; avbokat; inställd; avböjt; avböjer; återbetald; kommer inte; kommer ej; deltar inte; deltar ej
+        avanmäld; annulleret; aflyst; afvist; afbud; refunderet; kommer ikke; deltager ikke; deltar ikke
+        afmeldt; afmeldte
+        kansellert; avlyst; avbestilt; avslått; avmeldt; refundert; peruttu; peruutettu; perunut; hylätty; hyvitetty
+        ei tule; ei osallistu; ei pääse; en tule; en osallistu; en pääse; zrušeno; zrušena; zrušen; stornováno
+        odmítnuto; odmítl; odmítla; vráceno; odhlášen; odhlášena; nepřijde; nezúčastní se; nepřijdu
+        iptal; iptal edildi; reddedildi; reddetti; iade edildi; katılmıyor; katılmayacak; gelmiyor
+        gelmeyecek; katılamıyorum; gelemiyorum
         已取消; 取消; 已退款; 退款; 已拒絕; 已拒绝; 不出席; 不參加; 不参加; 婉拒
         キャンセル; キャンセル済; キャンセル済み; 返金済み; 欠席; 辞退
         """.replace("\n", ";").split(";"),
     )
 ) - {""}
-NO = frozenset(map(fold, ("no", "n", "nein", "non", "nee", "não", "nao", "いいえ", "否", "no, can't make it", "nope")))
+NO = frozenset(
+    map(
+        fold,
+        """
+        no; n; nein; non; nee; não; nao; いいえ; 否; nope; nie; nej; nei; ei; en; ne; hayır; нет; ні; nem
+        όχι; לא; لا; 아니요; absent; absente; sorry no; no sorry; no thank you; false; leider nein
+        leider nicht; nein leider; non merci; hélas non
+        """.replace("\n", ";").split(";"),
+    )
+) - {""}
 """Said to an invitation: that they aren't coming."""
+UNABLE = re.compile(
+    r"(no |sorry |unfortunately |i |we |am )*"
+    r"(cannot|can t|cant|won t|wont|will not|unable|not able|not attending|not coming|not going)(?! (even )?wait).*"
+    r"|(regretfully |respectfully |sadly )?declines?\b.*"
+    r"|(nein |leider )*(ich |wir )?(kann|konnen|komme|kommen|nehme|nehmen) (leider )?nicht\b.*"
+    r"|(non )?(je|nous) ne (pourrai|pourrons|peux|pouvons|viendrai|viendrons|viens|participerai|serai)( \w+)? pas\b.*"
+    r"|no (puedo|podre|podremos|podemos|asistire|asistiremos|voy|vamos|ire)\b.*"
+    r"|non (posso|potro|potremo|possiamo|verro|vengo|partecipo|partecipero|ci saro|saro)\b.*"
+    r"|nao (posso|poderei|podemos|vou|vamos|irei|participarei)\b.*|(nee )?ik (kan|kom) (helaas )?niet\b.*"
+    r"|nie (moge|bede|przyjde|wezme|dam rady)\b.*|(nej )?jag (kan|kommer|deltar) (tyvarr )?(inte|ej)\b.*"
+    r"|(nej |nei )?jeg (kan|kommer|deltager|deltar) (desværre |dessverre )?ikke\b.*"
+)
 RSVP = re.compile(
     r"rsvp|reply|response|ruckmeldung|zusage|antwort|reponse|respuesta|resposta|risposta|confirmacion|回覆|出欠"
 )
-EMPTY_FLAG = frozenset(map(fold, ("no", "false", "0", "none", "null", "nein", "non", "いいえ", "否", "")))
+EMPTY_FLAG = NO | frozenset(("", "0", "none", "null", "never", "nie", "jamais", "nunca", "mai"))
 
 
-def is_out(cell: str, heading: str, *, flag: bool) -> bool:
-    """Whether the cell says that they cancelled, got their money back, or declined."""
-    folded = fold(plain(cell))
+def is_out(cell: str, *, flag: bool, asked: bool) -> bool:
+    """Whether the cell says that they cancelled, got their money back, or declined. ``flag``: the column is
+    there for that; ``asked``: it is what they answered to the invitation."""
+    cell = plain(cell)[:CELL_LIMIT]
+    folded = fold(cell)
     if flag:
         return folded not in EMPTY_FLAG
-    return folded in OUT or bool(RSVP.search(fold(heading))) and folded in NO
+    if folded in OUT:
+        return True
+    if not asked:
+        return False
+    said = fold(re.split(r"[,;.!:(–—-]", cell, maxsplit=1)[0])  # "No, I can't make it"
+    return folded in NO or said in NO or bool(UNABLE.fullmatch(folded)) or folded == "0"

@@ -1,6 +1,6 @@
 """Who of a file is on the list already, so that the same list imported again makes nobody twice.
 
-By the ID that the other system gave, unless it is plainly somebody else's; else by the same e-mail or
+By the ID that the other system gave, unless it is plainly somebody else's now; else by the same e-mail or
 phone under a name that can be the same person's. The same contact under another name is another guest:
 families and couples share theirs.
 """
@@ -72,6 +72,14 @@ def may_be(one, other) -> bool:
     return names.same(mine, yours)
 
 
+def has_to_do_with(one, other) -> bool:
+    """Whether a word of one begins a word of the other: "Di" and "Diana Prince", "Ann Lee" and "Ann Ek"."""
+    mine, yours = _read(one), _read(other)
+    if mine is None or yours is None:
+        return False
+    return any(a.startswith(b) or b.startswith(a) for a in mine.all for b in yours.all)
+
+
 def is_spelt_alike(one: str, other: str) -> bool:
     mine, yours = _read(one), _read(other)
     if mine is None or yours is None:
@@ -129,8 +137,13 @@ class Guests:
 
     @staticmethod
     def _is_theirs(guest, line) -> bool:
-        shared = {guest.email, guest.phone} & set(line.contacts)
-        return bool(shared) or guest.is_nameless or not line.has_name or may_be(guest.guest_name, line.guest_name)
+        """The ID decides, unless the contacts differ and the names too, or the names have nothing in common."""
+        known = {guest.email, guest.phone} - {None}
+        if known & set(line.contacts) or guest.is_nameless or not line.has_name:
+            return True
+        if may_be(guest.guest_name, line.guest_name):
+            return True
+        return not (known and line.contacts) and has_to_do_with(guest.guest_name, line.guest_name)
 
     @staticmethod
     def _fits(guest, line) -> bool:

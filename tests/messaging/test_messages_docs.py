@@ -6,6 +6,7 @@ from django.urls import resolve
 
 from messaging import audiences
 from messaging.models import DeliveryStatus, Message, NoticePreference
+from messaging.operations.notices import CHANNELS
 from tests.config.postgres import PROJECT, run
 
 DOCUMENT = (PROJECT / "docs" / "messages.md").read_text()
@@ -31,6 +32,14 @@ def test_what_organisers_hear_unless_they_choose():
     assert [as_it_comes for _topic, as_it_comes in first_cells("about", 2)] == [
         NoticePreference.Mode(NoticePreference.DEFAULTS[topic]).label.lower() for topic in NoticePreference.Topic
     ]
+
+
+def test_notices_go_over_what_they_say():
+    kinds = {str(kind.label): kind for kind in Message.Kind}
+    told = {kinds[label]: over for label, _whom, _when, over in first_cells("notice", 4)}
+    assert set(told) == {"join_decision", "requests", "door", "reminder"}
+    for kind, over in told.items():
+        assert over == ", ".join(str(Message.Channel(one).label) for one in CHANNELS[kind]).lower()
 
 
 def test_variables_are_in_the_list_of_settings():

@@ -4,6 +4,7 @@ import structlog
 from django.utils import timezone
 
 from config.errors import Outcome, operation
+from config.privacy import masked
 
 from ..models import DeliveryStatus, MessageDelivery
 
@@ -31,7 +32,9 @@ def receipt(*, channel, status, delivery_id=None, provider_id=None, error=None) 
     """
     delivery = _find(channel, delivery_id, provider_id)
     if delivery is None:
-        log.warning("receipt.unknown", channel=channel, delivery=str(delivery_id), provider_id=provider_id)
+        log.warning(
+            "receipt.unknown", channel=channel, delivery=str(delivery_id), provider_id=masked(provider_id or "")
+        )
         return Outcome(None, changed=False)
     of_another = bool(provider_id and delivery.provider_id and provider_id != delivery.provider_id)
     if (

@@ -26,6 +26,7 @@ from django.utils.translation import gettext_lazy
 from config.celery import start
 from config.database import write
 from config.errors import SYSTEM, DomainError, lock, operation
+from config.privacy import masked
 
 from .. import channels
 from ..models import ChannelState, DeliveryStatus, Message, MessageDelivery, PushDevice
@@ -299,9 +300,7 @@ def _parcel(row) -> channels.Parcel:
         event_id=row["event_id"],
         event_title=row["event_title"],
         organization=row["organization"],
-        unsubscribe_url=opt_outs.unsubscribe_url(address=row["email"], event_id=row["event_id"])
-        if row["channel"] == "email"
-        else None,
+        unsubscribe_url=opt_outs.unsubscribe_url(delivery_id=row["id"]) if row["channel"] == "email" else None,
     )
 
 
@@ -416,6 +415,7 @@ def _note(channel, results, absent) -> bool:
                 cursor.execute(WORKED, [channel])
         return False
     wait = max(one.after or THROTTLED for one in throttled) if throttled else settings.MESSAGE_RETRY_SECONDS
+    reason = masked((throttled or results)[0].reason)
     with connection.cursor() as cursor:
         cursor.execute(
             FAILED,
@@ -424,10 +424,10 @@ def _note(channel, results, absent) -> bool:
                 "failed": int(failing),
                 "wait": min(wait, LONGEST_PAUSE),
                 "longest": LONGEST_PAUSE,
-                "error": (throttled or results)[0].reason,
+                "error": reason,
             },
         )
-    log.warning("channel.paused", channel=channel, reason=(throttled or results)[0].reason, away=failing)
+    log.warning("channel.paused", channel=channel, reason=reason, away=failing)
     return True
 
 

@@ -7,20 +7,24 @@ from django.contrib import admin, messages
 from django.db.models import Count, IntegerField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import path, reverse
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.text import capfirst
+from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from import_export.fields import Field
 from unfold.decorators import display
 
 from config.admin import Act, Exportable, HistoryAdmin, SafeResource, ScopedFilter, card
 from events.admin import OfEvent, local
+from events.models import UserProfile
 
 from ..forms.guests import EventGuestForm, LinkGuestForm
-from ..models import EventGuest, MessageDelivery, UserLinkAudit
+from ..models import EventGuest, LinkMethod, MessageDelivery, UserLinkAudit
+from ..models.messages import filled
 from ..operations import guests
 from ..views import imports
 from .deliveries import COLOURS as STATUS_COLOURS
 from .deliveries import because, seen_by
+from .deliveries import state_of as delivery_state
 from .record import COLOURS as OUTCOME_COLOURS
 
 SHOWN = 20
@@ -28,7 +32,7 @@ SHOWN = 20
 
 LINK_STATES = {
     "linked": (_("Linked"), Q(user__isnull=False)),
-    "ambiguous": (_("Fits several people"), Q(user=None, link_outcome="ambiguous", removed_at=None)),
+    "ambiguous": (_("To be told apart"), Q(user=None, link_outcome="ambiguous", removed_at=None)),
     "unlinked": (
         _("Not linked"),
         Q(user=None) & (Q(link_outcome=None) | ~Q(link_outcome="ambiguous") | Q(removed_at__isnull=False)),
@@ -89,6 +93,25 @@ class EventGuestResource(SafeResource):
         return gettext("yes") if guest.is_removed else gettext("no")
 
 
+def link(name, label, available) -> Act:
+    """The same under the name that fits whoever is linked already."""
+    return Act(
+        name=name,
+        label=label,
+        operation=guests.link,
+        key="guest_id",
+        permission="messaging.link_eventguest",
+        done=_("linked"),
+        already=_("were linked so already"),
+        form=LinkGuestForm,
+        of_row=True,
+        ask=guests.ask_link,
+        available=available,
+        icon="link",
+        tone="primary",
+    )
+
+
 @admin.register(EventGuest)
 class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     """Who a guest is, acts say; the database finds whoever has verified their e-mail or phone."""
@@ -104,27 +127,14 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     ordering = ["guest_name", "pk"]
     fieldsets = [
         (None, {"fields": ["event", "guest_name", "phone", "email"]}),
-        (_("Link"), {"fields": [("link_words", "whose"), ("linked", "linked_through"), "since"]}),
+        (_("Link"), {"fields": [("link_words", "whose"), ("decided_by", "linked_through"), "since"]}),
         (_("Record"), {"fields": [("external_id", "removed"), ("added", "updated")]}),
     ]
-    readonly_fields = ["link_words", "whose", "linked", "linked_through", "since"]
+    readonly_fields = ["link_words", "whose", "decided_by", "linked_through", "since"]
     readonly_fields += ["external_id", "removed", "added", "updated"]
     acts = (
-        Act(
-            name="link",
-            label=_("Link to a person"),
-            operation=guests.link,
-            key="guest_id",
-            permission="messaging.link_eventguest",
-            done=_("linked"),
-            already=_("were linked so already"),
-            form=LinkGuestForm,
-            of_row=True,
-            ask=guests.ask_link,
-            available=lambda guest: not guest.is_removed,
-            icon="link",
-            tone="primary",
-        ),
+        link("link", _("Link to a person"), lambda guest: not guest.is_removed and guest.user_id is None),
+        link("relink", _("Link to somebody else"), lambda guest: not guest.is_removed and guest.user_id is not None),
         Act(
             name="unlink",
             label=_("Unlink"),
@@ -166,6 +176,17 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     def get_urls(self):
         page = self.admin_site.admin_view(partial(imports.import_guests, model_admin=self))
         return [path("import/", page, name="messaging_eventguest_import"), *super().get_urls()]
+
+    def act_view(self, request, object_id, name):
+        """A link says also how many messages went along with it."""
+        before = self._row_or_404(request, object_id)
+        response = super().act_view(request, object_id, name)
+        if name in ("link", "relink") and request.method == "POST":
+            guest = EventGuest.objects.get(pk=before.pk)
+            if guest.user_id and guest.user_id != before.user_id and (count := guests.messages_of(guest)):
+                words = ngettext("{} message is theirs now.", "{} messages are theirs now.", count)
+                messages.info(request, words.format(count))
+        return response
 
     def changelist_view(self, request, extra_context=None):
         links = {"may_import": request.user.has_perm("messaging.add_eventguest")}
@@ -240,6 +261,8 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
 
     @display(description=_("link"))
     def link_words(self, guest):
+        if guest.user_id is None and guest.link_method == LinkMethod.MANUAL:
+            return _("Not linked: somebody decided so, and it stays until somebody links them")
         return LINK_STATES[link_state(guest)][0]
 
     @display(description=_("removed"), label={"removed": "danger"})
@@ -256,8 +279,10 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
             return "–"
         return str(guest.user) if guest.sees_user else guests.masked(guest, guest.user)
 
-    @display(description=_("linked"))
-    def linked(self, guest):
+    @display(description=_("decided by"))
+    def decided_by(self, guest):
+        if guest.user_id is None and not guest.is_parked and guest.link_method != LinkMethod.MANUAL:
+            return "–"
         return guest.get_link_method_display() or "–"
 
     @display(description=_("by"))
@@ -283,6 +308,8 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
         if obj is not None and not self.shows_history:
             context |= {"attempts": self._attempts(request, obj), "deliveries": self._deliveries(obj)}
+            if obj.is_parked and request.user.has_perm("messaging.link_eventguest", obj):
+                context["fits"] = self._fits(request, obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     @staticmethod
@@ -302,13 +329,30 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
         ]
 
     @staticmethod
+    def _fits(request, guest):
+        """Why nobody but a person can say who they are: the accounts, and the other guests that fit each."""
+        seen = UserProfile.objects.of_staff(request.user)
+        accounts = []
+        for person in guests.fitting(guest)[:SHOWN]:
+            words = guests.masked(guest, person)
+            named = seen.filter(pk=person.pk).exists()
+            accounts.append(
+                {
+                    "words": f"{person} · {words}" if named else capfirst(words),
+                    "others": guests.alike(guest, person)[: SHOWN + 1],
+                }
+            )
+        return {"accounts": accounts, "shared": any(one["others"] for one in accounts)}
+
+    @staticmethod
     def _deliveries(guest):
         rows = MessageDelivery.objects.filter(guest=guest).select_related("message").order_by("-pk")[:SHOWN]
         return [
             {
                 "row": row,
+                "title": filled(str(row.message), name=guest.guest_name, event=guest.event.title),
                 "at": local(row.created_at, guest.event.zone),
-                "state": (STATUS_COLOURS[row.status], row.get_status_display()),
+                "state": (STATUS_COLOURS[delivery_state(row)[0]], delivery_state(row)[1]),
                 "link": because(row.link_case) if row.user_id is None else gettext("has a person"),
             }
             for row in rows
@@ -323,7 +367,7 @@ def _account(guest, person, seen) -> str:
 
 @card
 def guests_to_tell_apart(request):
-    """Guests who fit several people: nobody else will say who they are."""
+    """Guests who fit several people, or share one: nobody else will say who they are."""
     if not request.user.has_perm("messaging.link_eventguest"):
         return None
     parked = EventGuest.objects.parked().of_staff(request.user, guests.STAFF)

@@ -280,7 +280,8 @@ class MessageAdmin(HistoryAdmin):
 
     def save_model(self, request, obj, form, change):
         if change:
-            _locked_draft(obj)
+            if _locked_draft(obj).updated_at != obj.updated_at:
+                raise DraftChanged
         else:
             obj.created_by = request.user
         super().save_model(request, obj, form, change)
@@ -427,11 +428,17 @@ def _is_draft(message) -> bool:
     return message.status == Status.DRAFT and message.kind == Kind.ANNOUNCEMENT
 
 
-def _locked_draft(message):
+class DraftChanged(DomainError):
+    code = "draft_changed"
+    message = gettext_lazy("Somebody changed this draft at the same moment. Look at it, and save again.")
+
+
+def _locked_draft(message) -> Message:
     """Raises NotADraft where somebody has sent or scheduled it meanwhile. Locks the message."""
     now = lock(Message.objects, pk=message.pk)
     if not _is_draft(now):
         raise announcements.NotADraft(status=now.get_status_display().lower())
+    return now
 
 
 # -- From other pages --------------------------------------------------------------------------------

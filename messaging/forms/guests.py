@@ -43,6 +43,7 @@ class EventGuestForm(forms.ModelForm):
     class Meta:
         model = EventGuest
         fields = ["event", "guest_name", "phone", "email"]
+        help_texts = {"phone": ""}  # how one writes it: where it is only shown, there is nothing to say
 
     def clean_guest_name(self):
         name = " ".join(self.cleaned_data["guest_name"].split())
@@ -83,6 +84,7 @@ class LinkGuestForm(forms.Form):
 
     def __init__(self, *args, row, person, **kwargs):
         super().__init__(*args, **kwargs)
+        self.guest = row
         self._offer_fitting(row, person)
         field = self.fields["person"]
         column = EventGuest._meta.get_field("user")
@@ -117,7 +119,22 @@ class LinkGuestForm(forms.Form):
         if not self.errors and not (fits or person):
             raise forms.ValidationError(_("Choose a person."), code="nobody")
         cleaned["person"] = fits or person
+        self._warn_of_others(cleaned["person"])
         return cleaned
+
+    def _warn_of_others(self, person):
+        """Somebody who stands on the list already as another guest is chosen knowingly."""
+        others = EventGuest.objects.active().filter(event=self.guest.event_id, user=person).exclude(pk=self.guest.pk)
+        names = ", ".join(others.order_by("guest_name").values_list("guest_name", flat=True)[:5]) if person else ""
+        if not names:
+            return
+        self.fields["knowingly"] = forms.BooleanField(
+            label=_("Link this guest to the same person all the same"), required=False, widget=UnfoldBooleanWidget
+        )
+        if self.data.get("knowingly") != names:
+            self.fields["knowingly"].widget = UnfoldBooleanWidget(attrs={"value": names})
+            sentence = _("This person is on the list already, as {}.").format(names)
+            raise forms.ValidationError(sentence, code="another_guest")
 
 
 class ImportGuestsForm(UploadForm):
@@ -143,6 +160,11 @@ class ImportGuestsForm(UploadForm):
     cancelled_too = forms.BooleanField(
         label=_("Also take those who cancelled or declined"), required=False, widget=UnfoldBooleanWidget
     )
+    remove_cancelled = forms.BooleanField(
+        label=_("Remove from the list who cancelled or declined by this file"),
+        required=False,
+        widget=UnfoldBooleanWidget,
+    )
 
     def __init__(self, *args, person, **kwargs):
         super().__init__(*args, **kwargs)
@@ -164,4 +186,5 @@ class ImportGuestsForm(UploadForm):
             fill_only=chosen["fill_only"],
             bring_back=chosen["bring_back"],
             cancelled_too=chosen["cancelled_too"],
+            remove_cancelled=chosen["remove_cancelled"],
         )

@@ -1,6 +1,6 @@
 """How a message is written."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django import forms
@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -201,9 +202,12 @@ class MessageForm(forms.ModelForm):
         show_hidden_initial=True,
     )
     relative = RelativeField(label=_("How long"), required=False, show_hidden_initial=True)
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
+    """Of a draft, when it was changed last as this page knows."""
 
     def __init__(self, *args, person, **kwargs):
         super().__init__(*args, **kwargs)
+        self._keep_what_was_shown()
         message = self.instance
         self.of_event = message.event if message.event_id else self._chosen_event(person)
         self._offer_events(person)
@@ -219,7 +223,16 @@ class MessageForm(forms.ModelForm):
                 _("By the event's clock ({}).").format(zone) if zone else _("By the event's own clock.")
             )
         self.initial |= self._initial_time() | {"picked": PickField.join(message.audience_details or {})}
+        self.initial["version"] = "" if message._state.adding else message.updated_at.isoformat()
         self._name_picked()
+
+    def _keep_what_was_shown(self):
+        """Refused forms carry it on. Django looks for a field's own name, which fields of several parts don't have."""
+        if not self.is_bound:
+            return
+        self.data = self.data.copy()
+        for name in self.fields.keys() & {"scheduled_at", "relative"}:
+            self.data.setdefault(self[name].html_initial_name, "")
 
     def _chosen_event(self, person):
         """Of a new message: what was sent, or what the page was opened for."""
@@ -271,7 +284,7 @@ class MessageForm(forms.ModelForm):
     @cached_property
     def changed_data(self):
         """Under the names of the columns that the fields become."""
-        changed = {*super().changed_data}
+        changed = {*super().changed_data} - {"version"}
         if changed & {"audience", "picked"}:
             changed |= {"audience", "audience_details"}
         if changed & {"when", "relative", "scheduled_at"}:
@@ -304,12 +317,60 @@ class MessageForm(forms.ModelForm):
 
     def clean(self):
         cleaned = super().clean()
+        if cleaned.get("version", "") != self.initial["version"]:
+            self._changed_meanwhile()
+            return cleaned
         by_mail = self.asks_all and Channel.EMAIL in cleaned.get("channels", ())
         if by_mail and not cleaned.get("subject", "").strip() and "subject" not in self.errors:
             self.add_error("subject", forms.ValidationError(_("An e-mail needs a subject."), code="no_subject"))
         self._clean_picked(cleaned)
         self._clean_time(cleaned)
         return cleaned
+
+    def _changed_meanwhile(self):
+        """Refused once: what one changed stands there as one wrote it, all else as it is by now."""
+        mine = {*self.changed_data}
+        for name, field in self.fields.items():
+            shown = self[name]
+            if name in mine and field.has_changed(shown.initial, self._before(name)):
+                self.add_error(name, forms.ValidationError(_("Now there stands: {}").format(self._stands(name))))
+            if field.show_hidden_initial:
+                self._put(shown.html_initial_name, field.hidden_widget(), shown.initial)
+            if name not in mine:
+                self._put(shown.html_name, field.widget, shown.initial)
+        self._name_picked()
+        sentence = _(
+            "Somebody changed this draft meanwhile. What you changed stands here as you wrote it, "
+            "all else as it is now. Save again to have it so."
+        )
+        self.add_error(None, forms.ValidationError(sentence, code="changed"))
+
+    def _before(self, name):
+        """What the field showed when the page was opened."""
+        field = self.fields[name]
+        return field.hidden_widget().value_from_datadict(self.data, self.files, self[name].html_initial_name)
+
+    def _put(self, name, widget, value):
+        if isinstance(widget, forms.MultiWidget):
+            for part, one, end in zip(widget.decompress(value), widget.widgets, widget.widgets_names, strict=True):
+                self.data[f"{name}{end}"] = one.format_value(part) or ""
+        elif isinstance(value, list):
+            self.data.setlist(name, value)
+        else:
+            self.data[name] = "" if value is None else str(value)
+
+    def _stands(self, name) -> str:
+        now, field = self[name].initial, self.fields[name]
+        if name == "picked":
+            return str(len(now))
+        if isinstance(field, forms.ChoiceField):
+            chosen = now if isinstance(now, list) else [now]
+            return ", ".join(str(label) for value, label in field.choices if value in chosen) or "–"
+        if name == "relative":
+            return f"{now[0]} {now[1]} {now[2]}" if now else "–"
+        if isinstance(now, datetime):
+            return date_format(timezone.localtime(now), "DATETIME_FORMAT")
+        return str(now or "–")
 
     def _clean_picked(self, cleaned):
         self.instance.audience_details = {}

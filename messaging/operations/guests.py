@@ -204,6 +204,17 @@ def fitting(guest) -> QuerySet[UserProfile]:
     return UserProfile.objects.active().filter(fits).order_by("pk")
 
 
+def alike(guest, person) -> QuerySet[EventGuest]:
+    """The event's other guests who fit the person as well, or are linked to them."""
+    fits = Q(user=person)
+    if person.email and person.email_verified:
+        fits |= Q(user=None, email=person.email.lower())
+    if person.phone and person.phone_verified:
+        fits |= Q(user=None, phone=person.phone)
+    others = EventGuest.objects.active().filter(fits, event_id=guest.event_id).exclude(pk=guest.pk)
+    return others.order_by("guest_name", "pk")
+
+
 def linkable(guest, actor) -> QuerySet[UserProfile]:
     """Of those who fit, only a parked guest's may be chosen unseen: the database has told of them already."""
     allowed = Q(pk__in=known(guest.event, actor).values("pk"))

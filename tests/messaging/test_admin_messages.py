@@ -288,14 +288,47 @@ def test_only_drafts_are_changed_and_deleted(desk, event, organizer, post_office
     assert not Message.objects.filter(pk=other.pk).exists()
 
 
-def test_one_who_writes_the_text_undoes_nobodys_audience(desk, event):
-    """Two have the same draft open."""
-    message = draft(event)
+def test_two_who_write_one_draft_undo_nothing_of_each_other(desk, event, post_office):
+    """Who saves second is refused once, and sees what is there by now."""
+    message = draft(event, subject="Old", body="Old text")
     form = form_of(desk, page_of(message))
-    Message.objects.filter(pk=message.pk).update(audience="attending", scheduled_at=timezone.now() + timedelta(days=1))
-    desk.post(page_of(message), form | {"body": ["New text"], "_continue": ["1"]})
+    at = datetime(2031, 1, 19, 17, tzinfo=UTC)
+    Message.objects.filter(pk=message.pk).update(audience="attending", scheduled_at=at, body="Theirs")
+    refused = desk.post(page_of(message), form | {"subject": ["New"], "body": ["Mine"], "_continue": ["1"]})
+    assert errors(refused) == {
+        "__all__": [
+            (
+                "Somebody changed this draft meanwhile. What you changed stands here as you wrote it, "
+                "all else as it is now. Save again to have it so."
+            )
+        ],
+        "body": ["Now there stands: Theirs"],
+    }
     message.refresh_from_db()
-    assert (message.body, message.audience, message.scheduled_at is not None) == ("New text", "attending", True)
+    assert (message.subject, message.body) == ("Old", "Theirs")
+    shown = Filled(refused.content.decode(), "message_form").data
+    assert {name: shown[name] for name in ("subject", "body", "audience", "when", "scheduled_at_0", "channels")} == {
+        "subject": ["New"],
+        "body": ["Mine"],
+        "audience": ["attending"],
+        "when": ["at"],
+        "scheduled_at_0": ["2031-01-19"],
+        "channels": ["in_app", "email"],
+    }
+    assert desk.post(page_of(message), shown | {"_continue": ["1"]}).status_code == 302
+    message.refresh_from_db()
+    assert (message.subject, message.body, message.audience, message.scheduled_at) == ("New", "Mine", "attending", at)
+
+
+def test_a_refused_form_still_knows_what_it_changed(desk, event, post_office):
+    message = draft(event, scheduled_at=datetime(2031, 1, 19, 17, tzinfo=UTC))
+    form = form_of(desk, page_of(message)) | {"scheduled_at_0": ["2031-01-20"], "subject": [""], "_preview": ["1"]}
+    refused = desk.post(page_of(message), form)
+    assert errors(refused) == {"subject": ["An e-mail needs a subject."]}
+    again = Filled(refused.content.decode(), "message_form").data | {"subject": ["Doors"], "_preview": ["1"]}
+    assert desk.post(page_of(message), again).status_code == 302
+    message.refresh_from_db()
+    assert message.scheduled_at == datetime(2031, 1, 20, 17, tzinfo=UTC)
 
 
 # -- The preview -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from config.errors import DomainError, Outcome
 from messaging.models import EventGuest, MessageDelivery, UserLinkAudit
-from messaging.operations import guests
+from messaging.operations import guests, links
 from tests import factories
 
 LIST = "/admin/messaging/eventguest/"
@@ -318,9 +318,13 @@ def test_act_link_says_first_what_happens(desk, event, guest, organizer, attend)
     assert desk.get(address).context["warning"] == sentence
     asked = desk.post(address, {"act_form": 1, "person": anna.pk})
     assert asked.context["warning"] == sentence  # not confirmed
-    desk.post(address, {"act_form": 1, "person": anna.pk, "confirmed": sentence})
+    done = desk.post(address, {"act_form": 1, "person": anna.pk, "confirmed": sentence}, follow=True)
+    assert told(done) == ["1 linked.", "1 message is theirs now."]
     guest.refresh_from_db()
     assert guest.user == anna
+    text = desk.get(f"{LIST}{guest.pk}/change/").content.decode()
+    assert "Link to somebody else" in text and "Link to a person" not in text
+    address = f"{LIST}{guest.pk}/act/relink/"
     sentence = "1 message that Anna A has goes to whom you choose, unread, and Anna A no longer has it."
     assert desk.get(address).context["warning"] == sentence
     desk.post(address, {"act_form": 1, "person": ben.pk, "confirmed": sentence})
@@ -337,6 +341,60 @@ def test_act_link_offers_those_who_fit_without_saying_who_they_are(desk, event):
     desk.post(f"{LIST}{guest.pk}/act/link/", {"act_form": 1, "fits": by_phone.pk})
     guest.refresh_from_db()
     assert guest.user == by_phone
+
+
+def test_act_link_warns_of_another_guest_of_the_event(desk, event, guest, organizer, attend):
+    ben = factories.EventGuestFactory(event=event, guest_name="Ben Ek")
+    person = attend()
+    guests.link(guest_id=ben.pk, person=person, actor=organizer)
+    address = f"{LIST}{guest.pk}/act/link/"
+    asked = desk.post(address, {"act_form": 1, "person": person.pk})
+    assert asked.context["form"].non_field_errors() == ["This person is on the list already, as Ben Ek."]
+    assert 'value="Ben Ek"' in asked.content.decode()
+    desk.post(address, {"act_form": 1, "person": person.pk, "knowingly": "Ben Ek"})
+    guest.refresh_from_db()
+    assert guest.user == person
+
+
+def test_page_of_a_guest_says_what_is_to_be_told_apart(desk, client, event):
+    guest, _by_mail, _by_phone = parked(event)
+    fits = desk.get(f"{LIST}{guest.pk}/change/").context["fits"]
+    assert sorted(one["words"] for one in fits["accounts"]) == [
+        "An account with this verified e-mail",
+        "An account with this verified phone number",
+    ]
+    assert fits["shared"] is False
+    factories.UserProfileFactory(first_name="Hidden", email="family@example.org", email_verified=True)
+    one, two = (EventGuest(event=event, guest_name=name, email="family@example.org") for name in ("Mia", "Tom"))
+    for each in (one, two):
+        each.save()
+    links.match(guest_ids=[one.pk, two.pk])
+    page = desk.get(f"{LIST}{two.pk}/change/")
+    text = " ".join(page.content.decode().split())
+    assert "Other guests of the event fit the same account" in text and f"{LIST}{one.pk}/change/" in text
+    assert [list(each["others"]) for each in page.context["fits"]["accounts"]] == [[one]]
+    assert "Hidden" not in text
+    client.force_login(factories.member(event.organization, "viewer"))
+    assert "fits" not in client.get(f"{LIST}{two.pk}/change/").context
+
+
+def test_page_of_a_guest_says_by_what_only_where_it_was_decided(desk, guest, event, organizer, attend):
+    page = f"{LIST}{guest.pk}/change/"
+    assert "By phone" not in desk.get(page).content.decode()
+    guests.link(guest_id=guest.pk, person=attend(), actor=organizer)
+    guests.unlink(guest_id=guest.pk, actor=organizer)
+    assert "Not linked: somebody decided so, and it stays until somebody links them" in desk.get(page).content.decode()
+
+
+def test_messages_of_a_guest_are_named_as_they_read_them(desk, event, guest):
+    factories.MessageDeliveryFactory(message__event=event, message__subject="{name} at {event}", guest=guest)
+    text = desk.get(f"{LIST}{guest.pk}/change/").content.decode()
+    assert f"Anna Ek at {event.title}" in text and "{event}" not in text
+
+
+def test_who_may_only_look_is_told_nothing_about_writing(client, event, guest):
+    client.force_login(factories.member(event.organization, "viewer"))
+    assert "without a country code" not in client.get(f"{LIST}{guest.pk}/change/").content.decode().lower()
 
 
 @pytest.mark.parametrize(
@@ -395,17 +453,17 @@ def test_export_holds_no_formula(desk, event):
 
 
 def test_dashboard_tells_of_guests_who_fit_several(desk, client, event, organizer):
-    assert "Guests who fit several people" not in desk.get("/admin/").content.decode()
+    assert "Guests to be told apart" not in desk.get("/admin/").content.decode()
     parked(event)
     page = desk.get("/admin/").content.decode()
-    assert "Guests who fit several people" in page
+    assert "Guests to be told apart" in page
     [address] = re.findall(rf'href="([^"]+link=ambiguous[^"]+event__id__exact={event.pk})"', page)
     assert names_in(desk.get(address.replace("&amp;", "&"))) == ["Parker"]
     for role in ("viewer", "door"):
         client.force_login(factories.member(event.organization, role))
-        assert "Guests who fit several people" not in client.get("/admin/").content.decode()
+        assert "Guests to be told apart" not in client.get("/admin/").content.decode()
     client.force_login(factories.member(factories.OrganizationFactory(), "owner"))
-    assert "Guests who fit several people" not in client.get("/admin/").content.decode()
+    assert "Guests to be told apart" not in client.get("/admin/").content.decode()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def import_guests(request, model_admin):
 
 class GuestImport(ImportPage):
     name = "messaging.import_guests"
-    choices = ("event", "region", "fill_only", "bring_back", "cancelled_too")
+    choices = ("event", "region", "fill_only", "bring_back", "cancelled_too", "remove_cancelled")
 
     def form(self, data=None, files=None, kept=None):
         form = ImportGuestsForm(data, files, person=self.request.user, kept=kept)
@@ -91,11 +91,17 @@ class GuestImport(ImportPage):
 
 def _groups(report):
     """Headings and lists, what most needs a look first."""
+    if report.removes:
+        leaving = (_("Removed"), _("They cancelled or declined."), report.leaving)
+    else:
+        help = _("They cancelled or declined, and stay on the list unless you choose below to remove them.")
+        leaving = (_("Cancelled or declined, but on the list"), help, report.leaving)
     return [
+        leaving,
         (_("Unreadable"), _("Left out."), report.unreadable),
         (_("Changed"), "", report.changed),
         (_("New"), "", report.new),
-        (_("Cancelled or declined"), _("Left out. Whoever is on the list already stays there."), report.cancelled),
+        (_("Cancelled or declined"), _("Left out."), report.cancelled),
         (_("Removed before"), _("They were removed from the list, and stay removed."), report.removed),
         (_("More than once in the file"), _("One guest is made of them."), report.repeated),
         (_("Unchanged"), _("On the list already, just so."), report.unchanged),

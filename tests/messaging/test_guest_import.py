@@ -45,6 +45,12 @@ def texts(entries):
         ("1.41556E+10", None, "“1.41556E+10” lost its digits in a spreadsheet"),
         ("1.4155550123E+10", "+14155550123", None),
         ("555-0123", None, "“555-0123” has no area code"),
+        ("0412 345 678", None, "“0412 345 678” is no number of US: choose the country, or write it with +"),
+        ("06 12 34 56 78", None, "“06 12 34 56 78” is no number of US: choose the country, or write it with +"),
+        ("07700 900123", None, "“07700 900123” is no number of US: choose the country, or write it with +"),
+        ("011 46 70 111 22 33", "+46701112233", None),
+        ("+1 041 234 5678", "+10412345678", "“+1 041 234 5678” is of no known area"),
+        ("987-654-3210", "+19876543210", "“987-654-3210” is of no known area"),
         ("ann@x.org", None, "“ann@x.org” is no phone number that can be called"),
         ("n/a", None, None),
         ("-", None, None),
@@ -360,6 +366,26 @@ def test_who_was_removed_stays_removed_unless_brought_back(event, organizer):
     assert (texts(report.changed), report.linked) == ([(2, "Ann Lee", "brought back")], 1)
     guest.refresh_from_db()
     assert (guest.removed_at, guest.user) == (None, anna)
+
+
+def test_who_cancelled_since_is_told_and_removed_only_when_told_to(event, organizer):
+    imported("Name,Email\nAnn Lee,ann@x.org\nBo Ek,bo@x.org\nCy,cy@x.org\nDi,di@x.org\n", event)
+    guests.remove(guest_id=EventGuest.objects.get(guest_name="Di").pk, actor=organizer)
+    newer = (
+        "Name,Email,RSVP\nAnn Lee,ann@x.org,No\nBo Ek,bo@x.org,No\nBo Ek,bo@x.org,Yes\nDi,di@x.org,No\n"
+        "New,new@x.org,No\n,ann@x.org,No\n"
+    )
+    report = imported(newer, event)
+    assert texts(report.leaving) == [(2, "Ann Lee", "“No” under “RSVP”")]
+    assert [one.name for one in report.cancelled] == ["Bo Ek", "Di", "New", "ann@x.org"]
+    assert (report.writes, EventGuest.objects.filter(removed_at=None).count()) == (0, 3)
+    preview = imported(newer, event, dry_run=True, remove_cancelled=True)
+    assert (preview.writes, EventGuest.objects.filter(removed_at=None).count()) == (1, 3)
+    assert imported(newer, event, remove_cancelled=True) == preview
+    ann = EventGuest.objects.get(guest_name="Ann Lee")
+    assert (ann.is_removed, ann.history.first().removed_at) == (True, ann.removed_at)
+    assert EventGuest.objects.filter(removed_at=None).count() == 2
+    assert imported(newer, event, remove_cancelled=True).leaving == []
 
 
 def test_guests_of_other_events_are_not_touched(event):

@@ -92,6 +92,20 @@ def test_page_brings_back_who_was_removed_when_told_to(desk, event, organizer):
     assert guest.removed_at is None
 
 
+def test_page_removes_who_declined_since_when_told_to(desk, event, organizer):
+    guest = factories.EventGuestFactory(event=event, guest_name="Bo", email="bo@example.org")
+    preview = desk.post(PAGE, fields(event, "Name,Email,RSVP\nBo,bo@example.org,No\n"))
+    assert counts(preview) == {"Cancelled or declined, but on the list": 1}
+    assert 'name="confirm"' not in preview.content.decode()
+    chosen = {"token": preview.context["token"], "event": event.pk, "region": "", "remove_cancelled": "on"}
+    preview = desk.post(PAGE, chosen)
+    assert counts(preview) == {"Removed": 1}
+    done = desk.post(PAGE, {"token": preview.context["token"], "confirm": "1"}, follow=True)
+    assert told(done) == [f"Imported guests of “{event}”. Removed: 1."]
+    guest.refresh_from_db()
+    assert guest.is_removed and guest.history.first().history_user == organizer
+
+
 def test_page_tells_what_is_wrong_with_the_file(desk, event):
     for text, sentence in (
         ("Hello\n", "No line of this file has the headings that are needed."),

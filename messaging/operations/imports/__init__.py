@@ -21,8 +21,7 @@ from config.tables import UNCALCULATED, Table
 from events.models import Event
 
 from ...models import EventGuest
-from .. import links
-from ..guests import region_of
+from .. import guests, links
 from . import cells
 from . import columns as headings
 from .columns import Columns, score
@@ -52,6 +51,8 @@ class Choices:
     """Whether what is on the list stays, where the file says otherwise; only gaps are filled then."""
     cancelled_too: bool = False
     """Whether those who cancelled or declined are taken all the same."""
+    remove_cancelled: bool = False
+    """Whether those of them who are on the list are removed from it."""
 
 
 class Entry(NamedTuple):
@@ -79,6 +80,9 @@ class Report:
     unreadable: list[Entry] = field(default_factory=list)
     """Lines that are about nobody, or that nobody could make sense of."""
     cancelled: list[Entry] = field(default_factory=list)
+    leaving: list[Entry] = field(default_factory=list)
+    """Of those who cancelled or declined, who is on the list; removed from it with ``removes``."""
+    removes: bool = False
     removed: list[Entry] = field(default_factory=list)
     repeated: list[Entry] = field(default_factory=list)
     linked: int = 0
@@ -91,7 +95,7 @@ class Report:
 
     @property
     def writes(self) -> int:
-        return len(self.new) + len(self.changed)
+        return len(self.new) + len(self.changed) + (len(self.leaving) if self.removes else 0)
 
 
 @operation
@@ -105,6 +109,9 @@ def import_guests(*, event_id, table: Table, choices: Choices, actor, dry_run: b
     lock(Event.objects, pk=event_id)
     report, plan = _plan(event_id, table, choices)
     report.linked, report.ambiguous = _write(report.event, plan, actor)
+    if report.removes:
+        for one in sorted(plan.leaving, key=lambda one: one.id):
+            guests.remove(guest_id=one.id, actor=actor)
     return report
 
 
@@ -142,6 +149,7 @@ LABELS = {
 class Plan:
     new: list[Known] = field(default_factory=list)
     changed: list[Known] = field(default_factory=list)
+    leaving: list[Known] = field(default_factory=list)
 
 
 def _plan(event_id, table, choices) -> tuple[Report, Plan]:
@@ -151,7 +159,7 @@ def _plan(event_id, table, choices) -> tuple[Report, Plan]:
     columns = headings.understand(table)
     if not columns.has(*headings.CONTACTS, *headings.NAMES):
         raise NothingToGoBy
-    region = choices.region or region_of(event) or settings.PHONE_REGION
+    region = choices.region or guests.region_of(event) or settings.PHONE_REGION
     used = columns.used
     report = Report(
         event,
@@ -160,10 +168,16 @@ def _plan(event_id, table, choices) -> tuple[Report, Plan]:
         columns=[(columns.heading(place), str(MEANINGS[used[place]])) for place in sorted(used)],
         unused=[heading for place, heading in enumerate(columns.headers) if heading and place not in used],
         notes=_notes(columns, table),
+        removes=choices.remove_cancelled,
     )
-    guests, plan = Guests(event_id), Plan()
-    for line in _lines(report, columns, table, region, choices):
-        _decide(report, plan, guests, line, choices)
+    known, plan, cancelled = Guests(event_id), Plan(), []
+    for line, said in _lines(report, columns, table, region, choices):
+        if said:
+            cancelled.append((line, said))
+        else:
+            _decide(report, plan, known, line, choices)
+    for line, said in cancelled:  # at the end: who cancelled in one line may come in another
+        _let_go(report, plan, known, line, said)
     _tell_in_sum(report, plan)
     return report, plan
 
@@ -187,7 +201,7 @@ def _notes(columns, table) -> list[str]:
 
 
 def _lines(report, columns: Columns, table, region, choices):
-    """The lines that are about a guest; the others go to the report."""
+    """The lines that are about a guest, with the words by which they cancelled; the others go to the report."""
     flipped = cells.is_flipped(cell for row in table.rows for cell in columns.cells(row, "name")[:1])
     used = columns.used
     for row in table.rows:
@@ -200,14 +214,14 @@ def _lines(report, columns: Columns, table, region, choices):
             means = ", ".join(f"“{heading}”" for heading in wrong)
             report.unreadable.append(Entry(row.line, "" if "=" in name else name, reason.format(columns=means)))
             continue
-        if said := None if choices.cancelled_too else _cancelled(columns, row):
-            report.cancelled.append(Entry(row.line, name, said))
-            continue
+        said = None if choices.cancelled_too else _cancelled(columns, row)
         line = _line(columns, row, name, region)
-        if isinstance(line, str):
-            report.unreadable.append(Entry(row.line, name[:100], line))
+        if not isinstance(line, str):
+            yield line, said
+        elif said:
+            report.cancelled.append(Entry(row.line, name[:100], said))
         else:
-            yield line
+            report.unreadable.append(Entry(row.line, name[:100], line))
 
 
 def _is_formula(cell, meaning) -> bool:
@@ -271,23 +285,33 @@ def _line(columns, row, name, region) -> Line | str:
     )
 
 
-def _decide(report, plan, guests, line, choices):
-    guest = guests.find(line)
-    shared = guests.sharing(line, guest)
+def _decide(report, plan, known, line, choices):
+    guest = known.find(line)
+    shared = known.sharing(line, guest)
     if guest is None:
-        _add(report, plan, guests, line, shared)
+        _add(report, plan, known, line, shared)
     elif guest.line is not None:
-        _repeat(report, guests, guest, line)
+        _repeat(report, known, guest, line)
     elif guest.removed and not choices.bring_back:
         guest.line = line
         report.removed.append(Entry(line.line, guest.guest_name))
     else:
-        _bring_up_to_date(report, plan, guests, guest, line, shared, choices)
+        _bring_up_to_date(report, plan, known, guest, line, shared, choices)
 
 
-def _add(report, plan, guests, line, shared):
+def _let_go(report, plan, known, line, said):
+    guest = known.find(line)
+    if guest is None or guest.id is None or guest.removed or guest.line is not None:
+        report.cancelled.append(Entry(line.line, line.guest_name, said))
+        return
+    guest.line = line
+    plan.leaving.append(guest)
+    report.leaving.append(Entry(line.line, guest.guest_name, said))
+
+
+def _add(report, plan, known, line, shared):
     guest = Known(None, line.guest_name, line.phone, line.email, line.external_id, line=line)
-    guests.add(guest)
+    known.add(guest)
     plan.new.append(guest)
     others = [one for one in shared if not may_be(one.guest_name, line.guest_name)]
     if others:
@@ -295,15 +319,15 @@ def _add(report, plan, guests, line, shared):
         line.remarks.append(_("shares a contact with {names}").format(names=called))
 
 
-def _repeat(report, guests, guest, line):
+def _repeat(report, known, guest, line):
     """Another line about somebody: what it has beyond the first fills gaps of a new guest."""
     text = _("same guest as in line {line}").format(line=guest.line.line)
     report.repeated.append(Entry(line.line, line.guest_name, text))
     if guest.id is None:
-        _take_over(guests, guest, {name: getattr(line, name) for name in FIELDS[1:] if not getattr(guest, name)})
+        _take_over(known, guest, {name: getattr(line, name) for name in FIELDS[1:] if not getattr(guest, name)})
 
 
-def _bring_up_to_date(report, plan, guests, guest, line, shared, choices):
+def _bring_up_to_date(report, plan, known, guest, line, shared, choices):
     new = {}
     for name in FIELDS:
         old, value = getattr(guest, name), getattr(line, name)
@@ -322,7 +346,7 @@ def _bring_up_to_date(report, plan, guests, guest, line, shared, choices):
         report.unchanged.append(Entry(line.line, guest.guest_name, "; ".join(line.remarks)))
         return
     guest.removed = False
-    _take_over(guests, guest, new)
+    _take_over(known, guest, new)
     plan.changed.append(guest)
     told = [_("brought back")] if back else []
     told += [
@@ -339,11 +363,11 @@ def _is_poorer(new: str, old: str) -> bool:
     return len(new.split()) < len(old.split()) and may_be(new, old)
 
 
-def _take_over(guests, guest, values):
+def _take_over(known, guest, values):
     for name, value in values.items():
         setattr(guest, name, value)
     if any(values.values()):
-        guests.add(guest)  # to be found by what is new, too
+        known.add(guest)  # to be found by what is new, too
 
 
 def _tell_in_sum(report, plan):

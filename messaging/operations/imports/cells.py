@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
-from phonenumbers import NumberParseException, is_valid_number, parse
+from phonenumbers import NumberParseException, country_code_for_region, is_valid_number, parse
 
 from attendance.operations.imports import names
 from attendance.operations.imports.matching import ADDRESS
@@ -188,6 +189,7 @@ def name_beside(cells: Iterable[str]) -> str:
 
 SEVERAL = re.compile(r":::|[;|\n,]|(?<=\d)\s+/\s+|\s+(?:or|and|oder|und|ou|et|o|y|e|of|en)\s+|&", re.I)
 SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?E[+-]?\d+", re.I)
+WITH_NOUGHT = re.compile(r"[^\d+]*0[^\d+]*[1-9]")
 EXTENSION = re.compile(
     r"\s*(?:;?\s*(?:ext|extn|extension|durchwahl|dw|poste|anexo|int)\b\.?:?\s*|\s*[#x×]\s*)\w*\d\w*\s*$", re.I
 )
@@ -231,12 +233,23 @@ def _number(text: str, region) -> tuple[str | None, str]:
     if "@" in text or not any(char.isdigit() for char in text):
         return None, ""
     try:
-        return stored_phone(text, region), ""
+        number = stored_phone(text, region)
     except LocalNumber:
         return None, ""
     except ValidationError:
-        pass
-    return _with_lost_plus(text)
+        return _with_lost_plus(text)
+    if is_valid_number(parse(number)):
+        return number, ""
+    if _is_of_another_country(text, number, region):
+        return None, ""
+    return number, _("“{cell}” is of no known area").format(cell=text[:40])
+
+
+def _is_of_another_country(text, number, region) -> bool:
+    """Whether a number that isn't in use begins with the nought that other countries dial within themselves:
+    as "0412 345 678" where a number of the US is asked for."""
+    own_code = parse(number).country_code == country_code_for_region(region or settings.PHONE_REGION)
+    return own_code and bool(WITH_NOUGHT.match(text))
 
 
 def _exact(text) -> str | None:
@@ -277,11 +290,16 @@ def _why_not(text, region) -> str:
     if SCIENTIFIC.search(text):
         return _("“{cell}” lost its digits in a spreadsheet").format(cell=cell)
     try:
-        stored_phone(text, region)
+        number = stored_phone(text, region)
     except LocalNumber:
         return _("“{cell}” has no area code").format(cell=cell)
     except ValidationError:
-        pass
+        number = None
+    elsewhere = WITH_NOUGHT.match(text) and sum(map(str.isdigit, text)) > 8
+    if _is_of_another_country(text, number, region) if number else elsewhere:
+        return _("“{cell}” is no number of {region}: choose the country, or write it with +").format(
+            cell=cell, region=region or settings.PHONE_REGION
+        )
     return _("“{cell}” is no phone number that can be called").format(cell=cell) if any(map(str.isalnum, text)) else ""
 
 

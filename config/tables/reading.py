@@ -13,6 +13,8 @@ import openpyxl
 from django.utils.translation import gettext as _
 from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
+from .letters import implausible
+
 SIZE_LIMIT = 5 * 1024 * 1024
 ROW_LIMIT = 50_000
 COLUMN_LIMIT = 200
@@ -88,9 +90,11 @@ def read(data: bytes, score: Score) -> Table:
 # -- Text --------------------------------------------------------------------------------------
 
 MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-LEGACY = ("cp1252", "latin-1", "cp932", "big5", "gb18030")
-"""What spreadsheet programs write that were not asked for Unicode. The first fits nearly anything, so
-that another is only taken where its headings make more sense."""
+ALPHABETIC = ("cp1252", "cp1250", "cp1251", "latin-1")
+LEGACY = ("cp932", "big5", "gb18030")
+"""What spreadsheet programs write that were not asked for Unicode. Those with one byte for a letter fit nearly
+anything: the letters say which of them it is (``letters.py``). Others are only taken where their headings make
+more sense."""
 
 
 def _in_text(data, score):
@@ -124,7 +128,9 @@ def _decoded(data: bytes) -> list[str]:
             encodings = ["utf-16-be"]
         else:
             encodings = ["utf-8"]
-    texts = _try(data, encodings) or (_try(data, LEGACY) if encodings == ["utf-8"] else [])
+    texts = _try(data, encodings)
+    if not texts and encodings == ["utf-8"]:
+        texts = sorted(_try(data, ALPHABETIC), key=implausible) + _try(data, LEGACY)
     texts = [text for text in texts if "\0" not in text]
     if not texts:
         raise TableError(_("This is neither a text file nor an XLSX workbook. Save the list as CSV (UTF-8) or XLSX."))

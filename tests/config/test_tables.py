@@ -70,6 +70,37 @@ def test_read_takes_another_old_encoding_only_where_its_headings_make_sense():
     assert cells(read("Name,Email\nJos\xe9,j@example.org\n".encode("cp1252")))[0][0] == "José"
 
 
+@pytest.mark.parametrize(
+    "encoding, text",
+    [
+        ("cp1250", "Imię i nazwisko;E-mail\nMałgorzata Dąbrowska;m@x.pl\nŁukasz Wójcik;l@x.pl\n"),
+        ("cp1250", "Imię;Email\nZofia;z@x.pl\n"),
+        ("cp1250", "Name;Email\nŁukasz Gęś;l@x.pl\nŻaneta;z@x.pl\n"),
+        ("cp1250", "Jméno;E-mail\nJiří Dvořák;j@x.cz\nKateřina Němcová;k@x.cz\nTomáš;t@x.cz\n"),
+        ("cp1250", "Name;Email\nIvan Kovačević;i@x.hr\n"),
+        ("cp1250", "Név;Email\nErdős Győző;e@x.hu\n"),
+        ("cp1251", "ФИО;Почта\nИван Петров;i@x.ru\nЁлкина Анна;e@x.ru\n"),
+        ("cp1251", "Name;Email\nОльга;o@x.ru\n"),
+        ("cp1251", "Ім'я;Пошта\nЮрій Їжак;y@x.ua\n"),
+        ("cp1252", "Name;Email\nZoé Lefèvre;z@x.fr\nAdèle Forêt;a@x.fr\nFrançois;f@x.fr\n"),
+        ("cp1252", "Name;Email\nSøren Sørensen;s@x.dk\nLefèvre;l@x.fr\nJosé Muñoz;j@x.es\nJoão Inês;i@x.pt\n"),
+        ("cp1252", "Name;Email\nÅsa Öberg;a@x.se\nÉva Müller;e@x.de\nStraße;s@x.de\nŒuvrard;o@x.fr\n"),
+        ("cp1252", "Name;¿Asistirás?\nJosé Peña;Sí\n"),
+        ("cp1252", "Nome;Email\nNicolò;n@x.it\nDante Forlì;d@x.it\nPerù;p@x.it\n"),
+        ("cp1252", "Name;Email;Betrag\nJörg;j@x.de;5 €\n"),
+    ],
+)
+def test_read_tells_old_encodings_by_their_letters(encoding, text):
+    lines = [tuple(line.split(";")) for line in text.splitlines()]
+    table = tables.read(text.encode(encoding), lambda row, _title: len(row) if not row[0].isdigit() else 0)
+    assert [table.headers, *cells(table)] == lines
+
+
+def test_read_takes_what_is_unicode_as_unicode():
+    text = "Name;Email\nМалгожата Łukasz Zoë;m@example.org\n"
+    assert cells(read(text))[0][0] == "Малгожата Łukasz Zoë"
+
+
 @pytest.mark.parametrize("delimiter", list(",;\t|"))
 def test_read_knows_the_delimiter_though_others_stand_in_cells(delimiter):
     others = ",;\t|".replace(delimiter, "")

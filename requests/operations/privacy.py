@@ -1,10 +1,12 @@
 """What this app knows of a person, and how it forgets."""
 
+from django.utils.translation import gettext as _
+
 from config.errors import SYSTEM
 from config.privacy import PersonalData, register
 from events.models import Event
 
-from ..models import Ban, JoinRequest, Status
+from ..models import Ban, InvitationLink, JoinRequest, Status
 from . import join_requests
 
 
@@ -37,7 +39,19 @@ def erase_bans(person) -> None:
     Ban.objects.filter(user_profile=person).update(reason="")
 
 
+def erase_invitations(person) -> None:
+    """A personal link's label is its guest's name."""
+    links = InvitationLink.objects.filter(guest__user=person)
+    InvitationLink.history.filter(id__in=links.values("pk")).update(label=_("(erased)"))
+    links.update(label=_("(erased)"))
+
+
+def export_invitations(person) -> list:
+    return list(InvitationLink.objects.filter(guest__user=person).values("event__title", "label", "uses", "created_at"))
+
+
 register(
     PersonalData("join_requests", export=export, erase=erase),
     PersonalData("bans", export=export_bans, erase=erase_bans),
+    PersonalData("invitations", export=export_invitations, erase=erase_invitations),
 )

@@ -251,11 +251,10 @@ def test_empty_note_is_no_note(event, organizer, note):
 
 
 def test_decision_is_logged_once_it_stands(event, organizer, django_capture_on_commit_callbacks, caplog):
-    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+    with django_capture_on_commit_callbacks(execute=True):
         request = ask(event)
         join_requests.approve(request_id=request.pk, actor=organizer)
         join_requests.approve(request_id=request.pk, actor=organizer)
-    assert len([one for one in callbacks if one.func.__name__ == "info"]) == 2
     told = {"join_request": str(request.pk), "event_id": event.pk}
     lines = [record.msg for record in caplog.records if record.name == "requests.operations.join_requests"]
     assert [{name: line[name] for name in ("event", *told, "status")} for line in lines] == [

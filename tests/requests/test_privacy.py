@@ -6,9 +6,9 @@ from attendance.models import Attendee
 from attendance.operations import room
 from events.models import Event, UserProfile
 from events.operations import privacy
-from requests.models import JoinRequest
-from requests.operations import join_requests
-from tests.factories import EventFactory, JoinRequestFactory
+from requests.models import InvitationLink, JoinRequest
+from requests.operations import invitations, join_requests
+from tests.factories import EventFactory, EventGuestFactory, JoinRequestFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,3 +51,13 @@ def test_export_has_every_app():
     assert [one["comments"] for one in data["join_requests"]] == ["Hello"]
     assert [one["status"] for one in data["attendances"]] == ["active"]
     assert data["bans"] == []
+
+
+def test_erasing_takes_the_name_off_a_personal_invitation(organizer, event):
+    guest = EventGuestFactory(event=event, guest_name="Jane Doe", user=UserProfileFactory())
+    link = invitations.invite(guest_id=guest.pk, actor=organizer).row
+    assert [one["label"] for one in privacy.export(actor=guest.user)["invitations"]] == ["Jane Doe"]
+    privacy.erase(person_id=guest.user_id, actor=guest.user)
+    link.refresh_from_db()
+    assert link.label == "(erased)"
+    assert set(InvitationLink.history.values_list("label", flat=True)) == {"(erased)"}

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -63,7 +64,7 @@ class AdminSite(UnfoldAdminSite):
     def autocomplete_view(self, request):
         if "\0" in request.GET.get("term", ""):
             raise SuspiciousOperation("the null character can't be searched for")
-        return super().autocomplete_view(request)
+        return Choices.as_view(admin_site=self)(request)
 
     def admin_view(self, view, cacheable=False):
         # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
@@ -81,6 +82,13 @@ class AdminSite(UnfoldAdminSite):
     @method_decorator(csp_replace(settings.CSP_LOOSE))
     def login(self, request, extra_context=None):
         return super().login(request, extra_context)
+
+
+class Choices(AutocompleteJsonView):
+    """Rows to choose from, by the name that their admin gives them (``choice_label``)."""
+
+    def serialize_result(self, obj, to_field_name):
+        return {"id": str(getattr(obj, to_field_name)), "text": self.model_admin.choice_label(obj)}
 
 
 @dataclass(frozen=True)
@@ -240,7 +248,8 @@ class Act:
     asked of ``rules`` for every single row. ``confirm`` looks at a selection and says what a person
     should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person.
     ``of_row``: the form is made for one row (``row=…, person=…``), so that it is asked on its page
-    only. ``done`` may be an ``ngettext_lazy`` by "count".
+    only. ``done`` may be an ``ngettext_lazy`` by "count". ``leads``: from a row's page, to that of the row
+    of another kind which the operation gives.
     """
 
     name: str
@@ -256,6 +265,7 @@ class Act:
     confirm: Callable[[list], str | None] = field(default=lambda rows: None)
     ask: Callable[[models.Model, Any], str | None] = field(default=lambda row, person: None)
     of_row: bool = False
+    leads: bool = False
     icon: str = ""
     tone: str = "default"
     help: str = ""
@@ -270,7 +280,7 @@ class Report:
     already: int = 0
     failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     made: models.Model | None = None
-    """Another row of the same kind that the act made: a copy."""
+    """Another row to go to: a copy that the act made, or what it leads to."""
 
     def tell(self, request):
         if self.changed:
@@ -297,11 +307,11 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
             log.exception("admin.act_failed", act=act.name, row=str(row.pk), error=repr(error))
             report.failures[unexpected()].append(act_subject(row, several))
         else:
+            result = getattr(outcome, "row", None)
+            if act.leads or (isinstance(result, type(row)) and result.pk != row.pk):
+                report.made = result
             if getattr(outcome, "changed", True):
                 report.changed += 1
-                result = getattr(outcome, "row", None)
-                if isinstance(result, type(row)) and result.pk != row.pk:
-                    report.made = result
             else:
                 report.already += 1
     return report
@@ -438,6 +448,10 @@ class DomainAdmin(Scoped, ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     change_form_outer_before_template = "admin/acts.html"
+
+    def choice_label(self, row) -> str:
+        """How searches for a row of this kind name it."""
+        return str(row)
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -687,7 +701,8 @@ class DomainAdmin(Scoped, ModelAdmin):
         report = run_each(request, [row], act, **arguments)
         report.tell(request)
         if report.made is not None:
-            back = reverse(f"admin:{self._route('change')}", args=(report.made.pk,))
+            made = report.made._meta
+            back = reverse(f"admin:{made.app_label}_{made.model_name}_change", args=(report.made.pk,))
         return HttpResponseRedirect(back)
 
     def render_change_form(self, request, context, add=False, change=False, form_url="", obj=None):
@@ -809,6 +824,7 @@ class ScopedChoice(AutocompleteDropdownForm):
         super().__init__(request, name, label, choices, field, model_admin, *args, **kwargs)
         related = model_admin.admin_site.get_model_admin(field.remote_field.model)
         self.fields[name].queryset = related.get_queryset(request)
+        self.fields[name].label_from_instance = related.choice_label
 
 
 class ScopedFilter(AutocompleteSelectFilter):

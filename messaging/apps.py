@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 class MessagingConfig(AppConfig):
     name = "messaging"
-    verbose_name = _("Messages")
+    verbose_name = _("Messaging")
 
     def ready(self):
         from .models.audit import seed_switches

@@ -5,6 +5,7 @@ from django.db.models import Count, F, Q
 from django.urls import reverse
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 from unfold.decorators import display
 
 from config.admin import (
@@ -169,12 +170,14 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
 
     def get_fields(self, request, obj=None):
         fields = super().get_fields(request, obj)
-        return fields if obj and obj.guest_id else [name for name in fields if name != "guest"]
+        if obj and obj.guest_id:
+            return ["for_one" if name == "max_uses" else name for name in fields]
+        return [name for name in fields if name != "guest"]
 
     def get_readonly_fields(self, request, obj=None):
         """A personal one is for one person."""
         fields = super().get_readonly_fields(request, obj)
-        return [*fields, "max_uses"] if obj and obj.guest_id else fields
+        return [*fields, "for_one"] if obj and obj.guest_id else fields
 
     def save_model(self, request, obj, form, change):
         if not change:
@@ -188,6 +191,10 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     @display(description=_("valid until"), ordering="expires_at")
     def valid_until(self, link):
         return local(link.expires_at, link.event.zone)
+
+    @display(description=_("people at most"))
+    def for_one(self, link):
+        return link.max_uses
 
     @display(description=_("usable"), boolean=True)
     def usable(self, link):
@@ -259,7 +266,12 @@ extend(
         operation=invitations.invite,
         key="guest_id",
         permission="messaging.change_eventguest",
-        done=_("invited: the code stands on the page of each invitation, which the guest's page leads to"),
+        done=ngettext_lazy(
+            "link made, and sent to nobody: copy the code from the invitation's page",
+            "links made, and sent to nobody: copy each code from the invitation's page, which the guest's leads to",
+            "count",
+        ),
+        leads=True,
         already=_("have an invitation already"),
         available=lambda guest: not guest.is_removed and guest.attendee_id is None,
         icon="mail",

@@ -84,7 +84,6 @@ class MessageAdmin(HistoryAdmin):
 
     list_display = ["what", "event", "state", "over", "to_whom", "when", "by"]
     list_filter = [("event", ScopedFilter), "status", KindFilter]
-    list_select_related = ["event", "created_by"]
     search_fields = ["subject", "body"]
     sortable_by = ()
     ordering = ["-pk"]
@@ -176,7 +175,11 @@ class MessageAdmin(HistoryAdmin):
             counted = Subquery(made.annotate(number=Count("pk", filter=condition)).values("number"))
             return Case(When(status=Status.SENDING, then=counted), default=Value(None), output_field=IntegerField())
 
-        return super().get_queryset(request).annotate(deliveries_made=number(Q()), deliveries_done=number(~undecided))
+        rows = super().get_queryset(request).select_related("event", "created_by")
+        return rows.annotate(deliveries_made=number(Q()), deliveries_done=number(~undecided))
+
+    def choice_label(self, row):
+        return title_of(row, row.event)
 
     def zone_of(self, request, row):
         if row:

@@ -753,6 +753,15 @@ def test_what_is_sent_to_an_account_is_nobodys_handiwork(desk, event):
     assert re.search(r"Skipped Decided by:? –", read(desk.get(page_of(skipped))))
 
 
+def test_messages_are_found_by_the_title_that_people_read(desk, event):
+    message = MessageDeliveryFactory(message__event=event, message__subject="Doors of {event}").message
+    asked = {"app_label": "messaging", "model_name": "messagedelivery", "field_name": "message", "term": "doors"}
+    found = desk.get(reverse("admin:autocomplete"), asked).json()["results"]
+    assert found == [{"id": str(message.pk), "text": f"Doors of {event.title}"}]
+    text = desk.get(f"{DELIVERIES}?message__id__exact={message.pk}").content.decode()
+    assert f"Doors of {event.title}" in text and "Doors of {event}" not in text
+
+
 def test_deliveries_are_exported_as_the_page_shows_them(desk, event, on_its_way):
     EventGuest.objects.filter(guest_name="Ben").update(guest_name="=1+1")
     page = reverse("admin:messaging_messagedelivery_export")

@@ -108,6 +108,37 @@ def test_a_message_from_the_first_word_to_the_last_delivery(sign_in, harbour, po
     assert fits(page)
 
 
+def test_long_words_break_and_nothing_is_cut_off(sign_in, harbour):
+    """A phone shows all of the pages, and a desk all of the widest list."""
+    organizer = member(harbour.organization, "organizer")
+    draft, message = (
+        MessageFactory(event=harbour, channels=["in_app", "email"], audience="invited", subject="W" * 60, body="W" * 90)
+        for _number in range(2)
+    )
+    announcements.send_now(message_id=message.pk, actor=organizer)
+    sending.fan_out(message_id=message.pk)
+    message.deliveries.filter(channel="email").update(status="failed", error="x" * 70)
+    guest = message.deliveries.first().guest_id
+    page = sign_in(organizer, width=390)
+    for address in (
+        f"message/{draft.pk}/preview/",
+        f"message/{message.pk}/change/",
+        f"eventguest/{guest}/change/",
+        "messagedelivery/",
+    ):
+        page.goto(f"/admin/messaging/{address}")
+        assert fits(page), address
+    page.goto(f"/admin/messaging/eventguest/{guest}/change/")
+    cells = "[...document.querySelectorAll('#guest-deliveries td')].map(cell => cell.getBoundingClientRect().right)"
+    assert max(page.evaluate(cells)) <= 390
+    page = sign_in(organizer, width=1400)
+    page.goto("/admin/messaging/messagedelivery/")
+    cells = "[...document.querySelectorAll('#result_list td.field-changed')].map(cell => cell.getBoundingClientRect())"
+    assert all(one["right"] <= 1400 and one["width"] > 60 for one in page.evaluate(cells))
+    box = page.locator("#result_list").locator("..")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_those_who_are_searched_for_get_it(sign_in, harbour, errors):
     person = AttendeeFactory(event=harbour, user_profile__first_name="Benedict").user_profile
     page = errors(sign_in(member(harbour.organization, "organizer"), width=390))

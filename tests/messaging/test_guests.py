@@ -392,6 +392,17 @@ def test_messages_of_a_guest_are_named_as_they_read_them(desk, event, guest):
     assert f"Anna Ek at {event.title}" in text and "{event}" not in text
 
 
+def test_who_is_invited_personally_has_a_link_made_and_nothing_sent(desk, guest):
+    done = desk.post(f"{LIST}{guest.pk}/act/invite/", follow=True)
+    link = guest.invitation_links.get()
+    assert told(done) == ["1 link made, and sent to nobody: copy the code from the invitation's page."]
+    assert done.redirect_chain[-1][0] == f"/admin/requests/invitationlink/{link.pk}/change/"
+    text = done.content.decode()
+    assert link.token in text and "People at most" in text and "Empty: no limit" not in text
+    again = desk.post(f"{LIST}{guest.pk}/act/invite/", follow=True)
+    assert again.redirect_chain[-1][0] == f"/admin/requests/invitationlink/{link.pk}/change/"
+
+
 def test_who_may_only_look_is_told_nothing_about_writing(client, event, guest):
     client.force_login(factories.member(event.organization, "viewer"))
     assert "without a country code" not in client.get(f"{LIST}{guest.pk}/change/").content.decode().lower()

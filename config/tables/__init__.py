@@ -6,6 +6,18 @@ and the right sheet. What a table is about is not known here.
 """
 
 from .headings import Recognised, Vocabulary, fold
-from .reading import SIZE_LIMIT, UNCALCULATED, Row, Table, TableError, read
+from .reading import SIZE_LIMIT, UNCALCULATED, NoHeadings, Row, Table, TableError, possible_headings, read
 
-__all__ = ["SIZE_LIMIT", "UNCALCULATED", "Recognised", "Row", "Table", "TableError", "Vocabulary", "fold", "read"]
+__all__ = [
+    "SIZE_LIMIT",
+    "UNCALCULATED",
+    "NoHeadings",
+    "Recognised",
+    "Row",
+    "Table",
+    "TableError",
+    "Vocabulary",
+    "fold",
+    "possible_headings",
+    "read",
+]

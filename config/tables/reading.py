@@ -43,6 +43,10 @@ class TableError(Exception):
     """The file can't be read as a table; the sentence says what a person can do about it."""
 
 
+class NoHeadings(TableError):
+    """It is a table, but no line of it has headings that the score knows."""
+
+
 @dataclass(frozen=True)
 class Row:
     line: int
@@ -78,13 +82,23 @@ def read(data: bytes, score: Score) -> Table:
     else:
         found = _in_text(data, score)
     if not found:
-        raise TableError(_("No line of this file has the headings that are needed."))
+        raise NoHeadings(_("No line of this file has the headings that are needed."))
     found = [one for one in found if one[1].rows]
     if not found:
         raise TableError(_("This file has headings, but no rows below them."))
     best = max(found, key=lambda one: one[0])[1]
     others = tuple(table for _value, table in found if table is not best)
     return Table(best.headers, best.rows, best.line, best.title, others)
+
+
+def possible_headings(data: bytes) -> tuple[str, ...]:
+    """What seems to be the headings of a file where none are known, for a person to say what they mean.
+
+    Of the first line of several cells that has rows below it. Raises TableError.
+    """
+    table = read(data, lambda headings, _title: sum(map(bool, headings)))
+    tables = sorted((table, *table.others), key=lambda one: (len(one.headers) < 2, one.line))
+    return tables[0].headers
 
 
 # -- Text --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from attendance.forms import away
 from config.admin import roles_for
 from config.importing import UploadForm
 from config.tables import SIZE_LIMIT
+from config.tables.headings import LONGEST
 from events.models import Event, Organization, UserProfile
 from events.models.people import Role
 
@@ -137,12 +138,28 @@ class LinkGuestForm(forms.Form):
             raise forms.ValidationError(sentence, code="another_guest")
 
 
+COLUMNS = {"name": "name_column", "email": "email_column", "phone": "phone_column"}
+"""What a column may be said to mean, and the field where it is said."""
+
+
 class ImportGuestsForm(UploadForm):
-    """A list of guests. ``person`` is offered the events where they may add guests."""
+    """A list of guests. ``person`` is offered the events where they may add guests.
+
+    ``headings``: those of a file that aren't known, so that the person says what they mean.
+    """
 
     limit = SIZE_LIMIT
     explains = _("CSV or XLSX, at most 5 MB, with headings: names, e-mail addresses or phone numbers.")
     event = forms.ModelChoiceField(Event.objects.none(), label=_("Event"), widget=UnfoldAdminSelectWidget)
+    name_column = forms.CharField(
+        label=_("Which column is the name?"), required=False, max_length=LONGEST, widget=UnfoldAdminSelectWidget
+    )
+    email_column = forms.CharField(
+        label=_("Which column is the e-mail?"), required=False, max_length=LONGEST, widget=UnfoldAdminSelectWidget
+    )
+    phone_column = forms.CharField(
+        label=_("Which column is the phone?"), required=False, max_length=LONGEST, widget=UnfoldAdminSelectWidget
+    )
     region = forms.ChoiceField(
         label=_("Country of phone numbers"),
         required=False,
@@ -166,8 +183,9 @@ class ImportGuestsForm(UploadForm):
         widget=UnfoldBooleanWidget,
     )
 
-    def __init__(self, *args, person, **kwargs):
+    def __init__(self, *args, person, headings=(), **kwargs):
         super().__init__(*args, **kwargs)
+        self._offer_columns(headings)
         events = Event.objects.of_staff(person, roles_for("messaging.add_eventguest")).select_related("organization")
         self.fields["event"].queryset = events.order_by(away(timezone.now()), "-starts_at", "-pk")
         of_site = settings.PHONE_REGION
@@ -178,6 +196,15 @@ class ImportGuestsForm(UploadForm):
             *((code, f"{code} (+{country_code_for_region(code)})") for code in sorted(SUPPORTED_REGIONS)),
         ]
 
+    def _offer_columns(self, headings):
+        chosen = [self.data[name] for name in COLUMNS.values() if self.data.get(name)]
+        offered = dict.fromkeys([*headings, *chosen])
+        for name in COLUMNS.values():
+            if offered:
+                self.fields[name].widget.choices = [("", "–"), *((one, one) for one in offered)]
+            else:
+                del self.fields[name]
+
     @property
     def choices(self) -> imports.Choices:
         chosen = self.cleaned_data
@@ -187,4 +214,5 @@ class ImportGuestsForm(UploadForm):
             bring_back=chosen["bring_back"],
             cancelled_too=chosen["cancelled_too"],
             remove_cancelled=chosen["remove_cancelled"],
+            columns={meaning: chosen[name] for meaning, name in COLUMNS.items() if chosen.get(name)},
         )

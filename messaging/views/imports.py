@@ -1,5 +1,7 @@
 """The page that imports a guest list."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.template.response import TemplateResponse
@@ -11,13 +13,16 @@ from django.views.decorators.http import require_http_methods
 from config import tables
 from config.errors import DomainError, NotFound
 from config.importing import ImportPage
-from config.tables import TableError
+from config.tables import NoHeadings, TableError
+from config.tables.headings import LONGEST
 
-from ..forms.guests import ImportGuestsForm
+from ..forms.guests import COLUMNS, ImportGuestsForm
 from ..operations import imports
 
 SHOWN = 50
 """Lines of each group that the preview shows."""
+COLUMNS_SHOWN = 20
+"""Headings that a refusal names."""
 
 
 @require_http_methods(["GET", "POST"])
@@ -30,28 +35,56 @@ def import_guests(request, model_admin):
 
 class GuestImport(ImportPage):
     name = "messaging.import_guests"
-    choices = ("event", "region", "fill_only", "bring_back", "cancelled_too", "remove_cancelled")
+    choices = ("event", "region", "fill_only", "bring_back", "cancelled_too", "remove_cancelled", *COLUMNS.values())
+    headings: Sequence[str] = ()
+    """Of the file, where the person says what they mean."""
 
     def form(self, data=None, files=None, kept=None):
-        form = ImportGuestsForm(data, files, person=self.request.user, kept=kept)
+        form = ImportGuestsForm(data, files, person=self.request.user, kept=kept, headings=self.headings)
         form.initial.setdefault("event", self.request.GET.get("event"))
         return form
 
     def field_of(self, error):
         return "event" if isinstance(error, NotFound) else "file"
 
+    def keeps(self, error):
+        return bool(self.headings)
+
     def run(self, form, data, *, dry_run):
+        choices, table = form.choices, None
         try:
+            table = tables.read(data, imports.scored_with(choices.columns))
             report = imports.import_guests(
                 event_id=form.cleaned_data["event"].pk,
-                table=tables.read(data, imports.score),
-                choices=form.choices,
+                table=table,
+                choices=choices,
                 actor=self.request.user,
                 dry_run=dry_run,
             )
+        except (NoHeadings, imports.NothingToGoBy) as error:
+            return None, self._asked(data, table) or error
         except (TableError, DomainError) as error:
             return None, error
+        if choices.columns:
+            self._offer(table.headers)
         return report, None
+
+    def _offer(self, headings):
+        self.headings = [one for one in dict.fromkeys(headings) if one and len(one) <= LONGEST]
+
+    def _asked(self, data, table) -> TableError | None:
+        """The question what the file's headings mean, if it has any."""
+        try:
+            self._offer(table.headers if table else tables.possible_headings(data))
+        except TableError:
+            return None
+        if not self.headings:
+            return None
+        sentence = _(
+            "No column of this file was understood: {columns}. Say below which is the name, the e-mail or the phone."
+        )
+        shown = [f"“{one[:60]}”" for one in self.headings[:COLUMNS_SHOWN]]
+        return TableError(sentence.format(columns=", ".join([*shown, *["…"][: len(self.headings) > COLUMNS_SHOWN]])))
 
     def done(self, report):
         counts = [(heading, len(entries)) for heading, _help, entries in _groups(report)]

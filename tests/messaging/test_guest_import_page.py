@@ -109,7 +109,6 @@ def test_page_removes_who_declined_since_when_told_to(desk, event, organizer):
 def test_page_tells_what_is_wrong_with_the_file(desk, event):
     for text, sentence in (
         ("Hello\n", "No line of this file has the headings that are needed."),
-        ("Order Reference,Number\na,1\n", "This list has neither a column of names nor one of e-mail addresses"),
         ("Name,Email\n", "This file has headings, but no rows below them."),
     ):
         answer = desk.post(PAGE, fields(event, text))
@@ -118,6 +117,46 @@ def test_page_tells_what_is_wrong_with_the_file(desk, event):
     assert errors(desk.post(PAGE, fields(event, "x" * (5 * 1024 * 1024 + 1)))) == {
         "file": ["This file has more than 5 MB."]
     }
+
+
+def test_page_asks_what_headings_mean_that_nobody_knows(desk, event, upload_folder):
+    text = (
+        "Liste 2026\n\nWer,Wo erreichbar,<b>Ruf</b>,Order Reference\nEva Ek,eva@x.org,030 1234567,7\nBo,bo@x.org,,8\n"
+    )
+    asked = desk.post(PAGE, fields(event, text))
+    [sentence] = errors(asked)["file"]
+    assert sentence == (
+        "No column of this file was understood: “Wer”, “Wo erreichbar”, “<b>Ruf</b>”, “Order Reference”. "
+        "Say below which is the name, the e-mail or the phone."
+    )
+    page = asked.content.decode()
+    assert '<option value="Wo erreichbar">' in page and "<b>Ruf" not in page and len(list(upload_folder.iterdir())) == 1
+    said = {"name_column": "Wer", "email_column": "Wo erreichbar", "phone_column": "<b>Ruf</b>"}
+    preview = desk.post(PAGE, {"token": asked.context["token"], "event": event.pk, "region": ""} | said)
+    assert counts(preview) == {"New": 2} and '<option value="Wer" selected>' in preview.content.decode()
+    assert dict(preview.context["report"].columns) == {
+        "Wer": "name",
+        "Wo erreichbar": "e-mail",
+        "<b>Ruf</b>": "phone",
+        "Order Reference": "ID, by which the same guest is found again",
+    }
+    desk.post(PAGE, {"token": preview.context["token"], "confirm": "1"})
+    rows = EventGuest.objects.order_by("pk").values_list("guest_name", "email", "phone", "external_id")
+    assert list(rows) == [("Eva Ek", "eva@x.org", "+49301234567", "7"), ("Bo", "bo@x.org", None, "8")]
+    assert list(upload_folder.iterdir()) == []
+
+
+def test_page_asks_for_columns_only_where_it_must(desk, event):
+    assert "name_column" not in desk.get(PAGE).content.decode()
+    assert "name_column" not in desk.post(PAGE, fields(event)).content.decode()
+    for text in ("Order Reference,Number\na,1\n", "Chi\nAnn Lee\nBo\n"):
+        asked = desk.post(PAGE, fields(event, text))
+        column = text.split("\n")[0].split(",")[-1]
+        said = {"token": asked.context["token"], "event": event.pk, "region": "", "name_column": column}
+        preview = desk.post(PAGE, said)
+        assert dict(preview.context["report"].columns)[column] == "name"
+        other = desk.post(PAGE, said | fields(event) | {"token": preview.context["token"]})
+        assert dict(other.context["report"].columns)["Name"] == "name"
 
 
 def test_page_escapes_what_the_file_says(desk, event):

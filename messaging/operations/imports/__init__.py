@@ -6,6 +6,7 @@ from a guest: an empty cell says nothing, and who isn't in the file stays.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,10 +25,10 @@ from ...models import EventGuest
 from .. import guests, links
 from . import cells
 from . import columns as headings
-from .columns import Columns, score
+from .columns import Columns, score, scored_with
 from .matching import FIELDS, Guests, Known, Line, may_be
 
-__all__ = ["Choices", "Entry", "NothingToGoBy", "Report", "import_guests", "score"]
+__all__ = ["Choices", "Entry", "NothingToGoBy", "Report", "import_guests", "score", "scored_with"]
 
 BATCH = 1_000
 """Rows written in one statement."""
@@ -53,6 +54,8 @@ class Choices:
     """Whether those who cancelled or declined are taken all the same."""
     remove_cancelled: bool = False
     """Whether those of them who are on the list are removed from it."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """"name", "email" or "phone", and the heading of its column, of a file whose headings nobody knows."""
 
 
 class Entry(NamedTuple):
@@ -156,7 +159,7 @@ def _plan(event_id, table, choices) -> tuple[Report, Plan]:
     event = Event.objects.select_related("organization").filter(pk=event_id).first()
     if event is None:
         raise NotFound
-    columns = headings.understand(table)
+    columns = headings.understand(table, choices.columns)
     if not columns.has(*headings.CONTACTS, *headings.NAMES):
         raise NothingToGoBy
     region = choices.region or guests.region_of(event) or settings.PHONE_REGION

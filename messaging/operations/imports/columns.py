@@ -6,6 +6,7 @@ owner of a contact), secrets of tickets, and row numbers, which change from one 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -366,6 +367,12 @@ def score(headings, title) -> float:
     return fit / 100 if OTHERS.search(title) else fit
 
 
+def scored_with(assigned: Mapping[str, str]):
+    """The same, for a file of which somebody said what some headings mean."""
+    wanted = set(assigned.values())
+    return lambda headings, title: 1_000 if wanted and wanted <= set(headings) else score(headings, title)
+
+
 @dataclass(frozen=True)
 class Columns:
     """What was understood of a list's headings: meaning → places, the best first."""
@@ -399,10 +406,10 @@ class Columns:
         return found | ({self.id: "id"} if self.id is not None else {})
 
 
-def understand(table) -> Columns:
+def understand(table, assigned: Mapping[str, str]) -> Columns:
     """A family name's or a given name's column without its counterpart is the whole name: "Nom", "Nome".
     A column of names beside given names is that of family names, where it doesn't repeat those."""
-    places = VOCABULARY.every(table.headers)
+    places = _assign(VOCABULARY.every(table.headers), table.headers, assigned)
     found = {
         meaning: [one for one in some if any(row.cells[one] for row in table.rows)] or some[:1]
         for meaning, some in places.items()
@@ -423,6 +430,21 @@ def understand(table) -> Columns:
         if values and shared is None:
             shared = place
     return Columns(table.headers, found, own, shared if own is None else None)
+
+
+def _assign(places, headers, assigned) -> dict[str, list[int]]:
+    """What a person said comes before what the headings say."""
+    said = {meaning: headers.index(heading) for meaning, heading in assigned.items() if heading in headers}
+    if not said:
+        return places
+    if "email" in said and said["email"] == said.get("phone"):
+        said["contact"] = said.pop("email")
+        del said["phone"]
+    if "name" in said:
+        places = {meaning: some for meaning, some in places.items() if meaning not in (*NAMES, "middle_name")}
+    places = {meaning: [one for one in some if one not in said.values()] for meaning, some in places.items()}
+    places |= {meaning: [place, *places.get(meaning, ())] for meaning, place in said.items()}
+    return {meaning: some for meaning, some in places.items() if some}
 
 
 def _tell_family_names(found, table):

@@ -365,6 +365,7 @@ UNABLE = re.compile(
 RSVP = re.compile(
     r"rsvp|reply|response|ruckmeldung|zusage|antwort|reponse|respuesta|resposta|risposta|confirmacion|回覆|出欠"
 )
+NO_AMOUNT = re.compile(r"([a-z]{1,3} )?[0 ]+( [a-z]{1,3})?")
 EMPTY_FLAG = NO | frozenset(("", "0", "none", "null", "never", "nie", "jamais", "nunca", "mai"))
 
 
@@ -374,7 +375,7 @@ def is_out(cell: str, *, flag: bool, asked: bool) -> bool:
     cell = plain(cell)[:CELL_LIMIT]
     folded = fold(cell)
     if flag:
-        return folded not in EMPTY_FLAG
+        return folded not in EMPTY_FLAG and not NO_AMOUNT.fullmatch(folded)
     if folded in OUT:
         return True
     if not asked:

@@ -77,7 +77,7 @@ FLAGS = (
     ),
     *("email opt out", "unsubscribed from all email", "has opted out", "declined", "declined at", "cancelled on"),
     *("cancellation date", "cancelled date", "canceled date", "date cancelled", "is cancelled", "is canceled"),
-    *("refunded", "refunded at", "voided", "voided at", "storniert", "storniert am", "abgesagt", "abgemeldet"),
+    *("refunded at", "voided", "voided at", "storniert", "storniert am", "abgesagt", "abgemeldet"),
     *("abgemeldet am", "annulé", "annulé le", "désinscrit", "désabonné", "cancelado", "cancelada", "baja", "annullato"),
     *("cancellato", "disiscritto", "geannuleerd", "afgemeld", "uitgeschreven", "anulowane", "anulowano", "wypisany"),
     *("avbokad", "avanmäld", "avregistrerad", "afmeldt", "aflyst", "avmeldt", "avbestilt", "peruttu", "perunut"),

@@ -1,8 +1,11 @@
 """The inbox of the phone app: one's own messages, and nobody else's, whatever one's role."""
 
+from functools import partial
+
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
+from rest_framework.pagination import Cursor
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -44,7 +47,17 @@ class InboxMessage(serializers.Serializer):
 
 
 class InboxPagination(KeysetPagination):
-    """The first page counts what is unread as well."""
+    """Of a function that gives some entries of an inbox; the first page counts what is unread as well."""
+
+    def paginate_queryset(self, entries, request, view=None):
+        self.key = MessageDelivery._meta.pk
+        cursor = self.decode_cursor(request) or Cursor(offset=0, reverse=False, position=None)
+        some = entries(
+            beyond=cursor.position,
+            newest_first=not cursor.reverse,
+            limit=cursor.offset + self.get_page_size(request) + 1,  # one more says whether there is another page
+        )
+        return super().paginate_queryset(some.values("pk"), request, view)
 
     def get_paginated_response(self, data):
         response = super().get_paginated_response(data)
@@ -97,8 +110,8 @@ class Inbox(generics.ListAPIView):
 
     def page(self, *, unread=False, **only):
         self.identify(only)
-        rows = inbox.entries(self.request.user, unread=unread, **only)
-        page = self.paginate_queryset(rows.values("pk"))
+        entries = partial(inbox.entries, self.request.user, unread=unread, event_id=only.get("event"))
+        page = self.paginate_queryset(entries)
         return self.get_paginated_response(self.entries([row["pk"] for row in page]))
 
     def identify(self, only):
@@ -179,7 +192,7 @@ class EventMessages(Inbox):
 
     def has_to_do_with(self, event_id):
         events = Event.objects.filter(pk=event_id)
-        was_sent = inbox.entries(self.request.user, event=event_id)
+        was_sent = inbox.entries(self.request.user, event_id=event_id, limit=1)
         return was_sent.exists() or events.reachable_by(self.request.user).exists()
 
 

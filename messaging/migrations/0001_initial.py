@@ -413,7 +413,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
-            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('user__isnull', False), ('withdrawn_at', None)), name='message_deliveries_inbox'),
+            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('user__isnull', False), ('withdrawn_at', None)), include=('message',), name='message_deliveries_inbox'),
+        ),
+        migrations.AddIndex(
+            model_name='messagedelivery',
+            index=models.Index(models.F('user'), models.F('event'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('event__isnull', False), ('user__isnull', False), ('withdrawn_at', None)), include=('message',), name='message_deliveries_of_event'),
+        ),
+        migrations.AddIndex(
+            model_name='messagedelivery',
+            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('read_at', None), ('user__isnull', False), ('withdrawn_at', None)), include=('message', 'event'), name='message_deliveries_new'),
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
@@ -421,7 +429,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
-            index=models.Index(models.F('user'), models.F('message'), condition=models.Q(('read_at', None), ('user__isnull', False), ('withdrawn_at', None)), name='message_deliveries_unread'),
+            index=models.Index(models.F('user'), models.F('message'), condition=models.Q(('read_at', None), ('user__isnull', False), ('withdrawn_at', None)), include=('event',), name='message_deliveries_unread'),
         ),
         migrations.AddIndex(
             model_name='messagedelivery',

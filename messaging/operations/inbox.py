@@ -1,7 +1,7 @@
 """What a person has been sent, as the phone app shows it: read or not, and on which devices it rings."""
 
-from django.db.models import Case, Exists, F, Func, IntegerField, OuterRef, Subquery, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import BigIntegerField, Case, Exists, F, Func, IntegerField, OuterRef, Subquery, Value, When
+from django.db.models.functions import Cast, Coalesce, Now
 
 from config.errors import NotFound, Outcome, operation
 from events.models import UserProfile
@@ -13,23 +13,25 @@ DEVICES = 20
 """That a person may have; of more, the one that wasn't seen for longest leaves."""
 
 
-# Who it is stands in a subquery, so that PostgreSQL plans for somebody average: for one of whom it knows
-# that they have half of the table it would read that half. Whoever may no longer act has nothing.
+def entries(person, *, unread=False, event_id=None, **part):
+    """The person's messages, each once. One is unread while any delivery of it is. ``part``: as of
+    MessageDeliveryQuerySet.inbox."""
+    return MessageDelivery.objects.inbox(person.pk, unread=unread, event_id=event_id, **part)
 
 
-def entries(person, *, unread=False, **only):
-    """The person's messages, each once. One is unread while any delivery of it is."""
-    return MessageDelivery.objects.inbox(_active(person), **({"read_at": None} if unread else {})).filter(**only)
-
-
-def unread(person, **only):
-    """How many entries the person hasn't read, as a subquery."""
-    rows = MessageDelivery.objects.filter(user=_active(person), withdrawn_at=None, read_at=None, **only)
+def unread(person, *, event=None):
+    """How many entries the person hasn't read, as a subquery. The event is filtered from their own index: that
+    of all its deliveries may be long."""
+    rows = MessageDelivery.objects.filter(user=_active(person), withdrawn_at=None, read_at=None)
+    if event is not None:
+        rows = rows.alias(about=Cast(F("event"), BigIntegerField()) + 0).filter(about=event)
     counted = Func(F("message"), function="COUNT", template="%(function)s(DISTINCT %(expressions)s)")
     return Subquery(rows.order_by().annotate(count=counted).values("count"), output_field=IntegerField())
 
 
 def _active(person):
+    """In a subquery, so that PostgreSQL plans for somebody average: for one of whom it knows that they have
+    half of the table it would read that half. Whoever may no longer act has nothing."""
     return Subquery(UserProfile.objects.active().filter(pk=person.pk).order_by().values("pk"))
 
 

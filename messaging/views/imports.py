@@ -95,7 +95,7 @@ class GuestImport(ImportPage):
             sentence = ngettext("{} was linked to their account.", "{} were linked to their accounts.", report.linked)
             messages.info(self.request, sentence.format(report.linked))
         if report.ambiguous:
-            one, many = "{} fits several people: say who they are.", "{} fit several people: say who they are."
+            one, many = "{} is to be told apart: say who they are.", "{} are to be told apart: say who they are."
             sentence = ngettext(one, many, report.ambiguous)
             messages.warning(self.request, sentence.format(report.ambiguous))
         page = reverse("admin:messaging_eventguest_changelist")

@@ -138,8 +138,9 @@ class PostOffice:
         honours_keys: bool = True,
         calls_back: bool = True,
         mail_account: tuple[str, str] | None = None,
+        keeps: int = KEPT_FILES,
     ):
-        self.folder, self.faults = folder, faults
+        self.folder, self.faults, self.keeps = folder, faults, keeps
         self.secret = secret or "s3cret-of-the-post-office"
         self.key = key or _own_key()
         self.account = account_of(self.secret)
@@ -267,7 +268,7 @@ class PostOffice:
     def _keep(self, items, one) -> None:
         items.append(one)
         if self.folder:  # the demo's runs for weeks
-            del items[:-KEPT_FILES]
+            del items[: -self.keeps]
 
     def _next(self) -> int:
         self._count += 1
@@ -283,7 +284,7 @@ class PostOffice:
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({**facts, "number": number, "kind": kind}))
         fresh.replace(path)
-        for old in self.folder.glob(f"{number - KEPT_FILES:08}-*"):
+        for old in self.folder.glob(f"{number - self.keeps:08}-*"):
             old.unlink(missing_ok=True)
 
     # -- Calling back ----------------------------------------------------------------------------

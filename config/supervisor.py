@@ -197,11 +197,11 @@ def demo(port):
             raise Stop(f"A process has ended by itself ({output.first_end}), so the demo stops. Its words are above.")
 
 
-def use_post_office(environment, port):
+def use_post_office(environment, port, folder=POST):
     """Each channel that the operator hasn't set up goes to the demo's post office."""
     from config import post_office
 
-    for name, value in post_office.environment(POST, mail_port=port + 2, port=port + 3).items():
+    for name, value in post_office.environment(folder, mail_port=port + 2, port=port + 3).items():
         channel = name.split("_")[0] + "_"
         if not any(key.startswith(channel) and key in os.environ for key in post_office.VARIABLES):
             environment[name] = value

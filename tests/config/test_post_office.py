@@ -110,10 +110,9 @@ def test_nothing_leaves_this_machine():
         assert {one.laddr.ip for one in listening if one.laddr.port in ports} == {"127.0.0.1"}
 
 
-def test_only_the_last_ones_are_kept_in_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(post_office, "KEPT_FILES", 3)
+def test_only_the_last_ones_are_kept_in_files(tmp_path):
     form = {"To": "+14155550123", "From": "+15005550006"}
-    with PostOffice(tmp_path) as office:
+    with PostOffice(tmp_path, keeps=3) as office:
         for number in range(5):
             text(office, form | {"Body": str(number)})
         assert [one.body for one in office.texts] == ["2", "3", "4"]
@@ -178,16 +177,15 @@ def test_the_supervisor_looks_at_every_port_of_the_post_office():
 
 
 def test_the_supervisor_leaves_alone_what_the_operator_has_set_up(monkeypatch, tmp_path):
-    monkeypatch.setattr(supervisor, "POST", tmp_path)
     for name in post_office.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     everything = {}
-    supervisor.use_post_office(everything, 8000)
+    supervisor.use_post_office(everything, 8000, tmp_path)
     assert everything.keys() == set(post_office.VARIABLES)
     monkeypatch.setenv("SMS_FROM", "+14155550100")
     monkeypatch.setenv("EMAIL_URL", "")
     some = {}
-    supervisor.use_post_office(some, 8000)
+    supervisor.use_post_office(some, 8000, tmp_path)
     assert some.keys() == {"PUSH_API_URL", "PUSH_CREDENTIALS"}
 
 

@@ -131,7 +131,7 @@ class Inbox(generics.ListAPIView):
     def entries(self, ids):
         """Read by themselves: with their tables joined, PostgreSQL might sort all of an inbox for one page."""
         rows = MessageDelivery.objects.filter(pk__in=ids).order_by(self.ordering)
-        return [self.entry(row) for row in rows.annotate(is_unread=inbox.unread_copy()).values(*COLUMNS)]
+        return [self.entry(row) for row in rows.with_is_unread().values(*COLUMNS)]
 
     def entry(self, row):
         event = row["event_id"] and {

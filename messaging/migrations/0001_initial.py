@@ -7,6 +7,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.db.models.functions.text
+import django.db.models.lookups
 import events.models.people
 import messaging.models.messages
 import messaging.triggers
@@ -413,15 +414,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
-            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('user__isnull', False), ('withdrawn_at', None)), include=('message',), name='message_deliveries_inbox'),
+            index=models.Index(models.F('user'), models.F('id'), condition=models.Q(django.db.models.lookups.Exact(models.Case(models.When(then=models.Value('inbox'), user__isnull=False, withdrawn_at=None)), models.Value('inbox'))), include=('message',), name='message_deliveries_inbox'),
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
-            index=models.Index(models.F('user'), models.F('event'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('event__isnull', False), ('user__isnull', False), ('withdrawn_at', None)), include=('message',), name='message_deliveries_of_event'),
+            index=models.Index(models.F('user'), models.F('event'), models.F('id'), condition=models.Q(django.db.models.lookups.Exact(models.Case(models.When(then=models.Value('of_event'), user__isnull=False, withdrawn_at=None)), models.Value('of_event'))), include=('message',), name='message_deliveries_of_event'),
         ),
         migrations.AddIndex(
             model_name='messagedelivery',
-            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('read_at', None), ('user__isnull', False), ('withdrawn_at', None)), include=('message', 'event'), name='message_deliveries_new'),
+            index=models.Index(models.F('user'), models.F('id'), condition=models.Q(django.db.models.lookups.Exact(models.Case(models.When(read_at=None, then=models.Value('new'), user__isnull=False, withdrawn_at=None)), models.Value('new'))), include=('message', 'event'), name='message_deliveries_new'),
         ),
         migrations.AddIndex(
             model_name='messagedelivery',

@@ -3,9 +3,10 @@
 from uuid import UUID
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, Q, Value, When
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
+from django.db.models.lookups import Exact
 from django.utils.translation import gettext_lazy as _
 
 from config.database import known, touched, uuid7
@@ -45,42 +46,60 @@ class MessageDeliveryQuerySet(ScopedQuerySet):
         """What a person has been sent, one row a message: the first of its deliveries to them; with ``unread``,
         of those that aren't read. At most ``limit`` rows, which in that direction come after the id ``beyond``.
         """
+        of_event = event_id is not None
         walk = _WALK.format(
+            way="new" if unread else "of_event" if of_event else "inbox",
             beyond="<" if newest_first else ">",
             direction="DESC" if newest_first else "ASC",
-            event="" if event_id is None else f"AND d.event_id {'+ 0' if unread else ''} = walk.event",
-            unread="AND d.read_at IS NULL" if unread else "",
-            unread_copy="AND copy.read_at IS NULL" if unread else "",
+            event="" if not of_event else f"AND d.event_id {'+ 0' if unread else ''} = walk.event_id",
+            unread="read_at IS NULL AND" if unread else "",
         )
         start = beyond or UUID(int=2**128 - 1 if newest_first else 0)
         return self.filter(pk__in=RawSQL(walk, [person_id, event_id, start, limit]))
 
+    def with_is_unread(self):
+        """Whether anything of a delivery's message is unread to the same person."""
+        return self.annotate(is_unread=RawSQL(_IS_UNREAD, [], output_field=models.BooleanField()))
+
 
 # Goes from delivery to delivery, one probe of an index each, and stops at the last one wanted. As one query
 # with a filter, it would read and sort all that a person has wherever PostgreSQL expects them to have little.
-# Person and event are columns of the walk, so that it plans each step for those of an average, and whoever
-# has half of the table costs no more. Sought by ``event_id + 0``, an event is filtered from the index of what
-# is unread: its own would lead through all that was read.
+# Where it expects one delivery of each person, any index that begins with the person seems as good as another:
+# so there is but one that it can use. A step spells out the condition of its index (_only_for), ``event_id + 0``
+# is in no index, and whether there is an earlier copy is asked of whole rows, in the order of the index.
 _WALK = """
     WITH RECURSIVE walk AS (
-        SELECT %s::uuid AS person, %s::bigint AS event, %s::uuid AS id, false AS is_entry, 0 AS entries
+        SELECT %s::uuid AS user_id, %s::bigint AS event_id, %s::uuid AS id, false AS is_entry, 0 AS entries
         UNION ALL
-        SELECT walk.person, walk.event, step.id, step.is_entry, walk.entries + step.is_entry::int
+        SELECT walk.user_id, walk.event_id, step.id, step.is_entry, walk.entries + step.is_entry::int
         FROM walk CROSS JOIN LATERAL (
             SELECT d.id, d.id = (
                 SELECT copy.id FROM message_deliveries copy
-                WHERE copy.user_id = d.user_id AND copy.message_id = d.message_id AND copy.withdrawn_at IS NULL
-                    {unread_copy}
-                ORDER BY copy.id LIMIT 1
+                WHERE (copy.user_id, copy.message_id) >= (d.user_id, d.message_id) AND copy.user_id IS NOT NULL
+                    AND {unread} withdrawn_at IS NULL
+                ORDER BY copy.user_id, copy.message_id, copy.id LIMIT 1
             ) AS is_entry
             FROM message_deliveries d
-            WHERE d.user_id = walk.person AND d.id {beyond} walk.id AND d.withdrawn_at IS NULL {event} {unread}
+            WHERE d.user_id = walk.user_id AND d.id {beyond} walk.id {event}
+                AND CASE WHEN {unread} d.user_id IS NOT NULL AND withdrawn_at IS NULL THEN '{way}' END = '{way}'
             ORDER BY d.id {direction} LIMIT 1
         ) step
         WHERE walk.entries < coalesce(%s::bigint, 9223372036854775807)
     )
     SELECT id FROM walk WHERE is_entry
 """
+_IS_UNREAD = """
+    SELECT (copy.user_id, copy.message_id) = (message_deliveries.user_id, message_deliveries.message_id)
+    FROM message_deliveries copy
+    WHERE (copy.user_id, copy.message_id) >= (message_deliveries.user_id, message_deliveries.message_id)
+        AND copy.user_id IS NOT NULL AND copy.withdrawn_at IS NULL AND copy.read_at IS NULL
+    ORDER BY copy.user_id, copy.message_id LIMIT 1
+"""
+
+
+def _only_for(way, **condition) -> Q:
+    """The condition of an index that PostgreSQL uses for nothing but what spells it out alike."""
+    return Q(Exact(Case(When(**condition, then=Value(way))), Value(way)))
 
 
 class MessageDelivery(models.Model):
@@ -178,30 +197,26 @@ class MessageDelivery(models.Model):
             ),
         ]
         indexes = [
-            # The inbox: newest first, of an event or of what is unread; whether a message has an earlier delivery
-            # to the same person, or one that isn't read. What a step of the walk reads is in the index.
+            # The inbox: newest first, all of it, what is of an event, or what isn't read.
             models.Index(
-                F("user"),
-                F("id").desc(),
+                *("user", "id"),
                 include=["message"],
-                condition=Q(user__isnull=False, withdrawn_at=None),
+                condition=_only_for("inbox", user__isnull=False, withdrawn_at=None),
                 name="message_deliveries_inbox",
             ),
             models.Index(
-                F("user"),
-                F("event"),
-                F("id").desc(),
+                *("user", "event", "id"),
                 include=["message"],
-                condition=Q(user__isnull=False, event__isnull=False, withdrawn_at=None),
+                condition=_only_for("of_event", user__isnull=False, withdrawn_at=None),
                 name="message_deliveries_of_event",
             ),
             models.Index(
-                F("user"),
-                F("id").desc(),
+                *("user", "id"),
                 include=["message", "event"],
-                condition=Q(user__isnull=False, read_at=None, withdrawn_at=None),
+                condition=_only_for("new", read_at=None, user__isnull=False, withdrawn_at=None),
                 name="message_deliveries_new",
             ),
+            # Whether a message has an earlier delivery to the same person, or one that isn't read.
             models.Index(
                 "user",
                 "message",

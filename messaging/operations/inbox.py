@@ -1,7 +1,7 @@
 """What a person has been sent, as the phone app shows it: read or not, and on which devices it rings."""
 
-from django.db.models import BigIntegerField, Case, Exists, F, Func, IntegerField, OuterRef, Subquery, Value, When
-from django.db.models.functions import Cast, Coalesce, Now
+from django.db.models import BigIntegerField, Case, ExpressionWrapper, F, Func, IntegerField, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
 
 from config.errors import NotFound, Outcome, operation
 from events.models import UserProfile
@@ -24,7 +24,7 @@ def unread(person, *, event=None):
     of all its deliveries may be long."""
     rows = MessageDelivery.objects.filter(user=_active(person), withdrawn_at=None, read_at=None)
     if event is not None:
-        rows = rows.alias(about=Cast(F("event"), BigIntegerField()) + 0).filter(about=event)
+        rows = rows.alias(about=ExpressionWrapper(F("event") + 0, BigIntegerField())).filter(about=event)
     counted = Func(F("message"), function="COUNT", template="%(function)s(DISTINCT %(expressions)s)")
     return Subquery(rows.order_by().annotate(count=counted).values("count"), output_field=IntegerField())
 
@@ -33,15 +33,6 @@ def _active(person):
     """In a subquery, so that PostgreSQL plans for somebody average: for one of whom it knows that they have
     half of the table it would read that half. Whoever may no longer act has nothing."""
     return Subquery(UserProfile.objects.active().filter(pk=person.pk).order_by().values("pk"))
-
-
-def unread_copy():
-    """Whether anything of a delivery's message is unread to the same person."""
-    return Exists(
-        MessageDelivery.objects.filter(
-            user=OuterRef("user"), message=OuterRef("message"), withdrawn_at=None, read_at=None
-        )
-    )
 
 
 @operation

@@ -69,7 +69,7 @@ from messaging.models import (
     PushDevice,
     UserLinkAudit,
 )
-from messaging.operations import links, planning
+from messaging.operations import announcements, links, planning
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests, removals
 from tests.factories import EventFactory, OrganizationFactory, UserProfileFactory
@@ -141,7 +141,14 @@ ACTS = {
         "ban": "sor",
     },
     "attendance.doordevice": {"new_code": "sor", "revoke": "sor"},
-    "messaging.eventguest": {"link": "sor", "unlink": "sor", "remove": "sor", "restore": "sor", "invite": "sor"},
+    "messaging.eventguest": {
+        "link": "sor",
+        "relink": "sor",
+        "unlink": "sor",
+        "remove": "sor",
+        "restore": "sor",
+        "invite": "sor",
+    },
     "messaging.message": {
         "stop": "sor",
         "resume": "sor",
@@ -154,7 +161,7 @@ ACTS = {
     "requests.joinrequest": {"approve": "sor", "decline": "sor", "reopen": "sor", "ban": "sor"},
     "requests.invitationlink": {"revoke": "sor"},
 }
-OF_ROW = {("messaging.eventguest", "link")}
+OF_ROW = {("messaging.eventguest", "link"), ("messaging.eventguest", "relink")}
 """Acts that are asked on a row's page only, and not offered on the list."""
 
 GATHERINGS = {"attendance.attendee": {"message_these": "sor"}, "messaging.eventguest": {"message_these": "sor"}}
@@ -1245,7 +1252,8 @@ def filled(world) -> dict:
 def buttons(world):
     """Of a message's preview."""
     number = planning.summary(world.a.draft).recipients
-    return {"test": "1"}, {"schedule": "1"}, {"send": "1", "expected": str(number)}
+    seen = {"seen": announcements.fingerprint(world.a.draft)}
+    return {"test": "1"}, {"schedule": "1"} | seen, {"send": "1", "expected": str(number)} | seen
 
 
 def form_of(world, row) -> dict:
@@ -1265,6 +1273,8 @@ def form_of(world, row) -> dict:
         elif value is not None:
             data[field.name] = str(value)
     data |= {"when": "now"}  # of a message
+    if isinstance(row, Message):
+        data["version"] = Message.objects.get(pk=row.pk).updated_at.isoformat()
     data |= {"memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "1"}
     member = world.a.rows["events.membership"][0]
     return data | {"memberships-0-id": str(member.pk), "memberships-0-role": "viewer", "memberships-0-DELETE": "on"}

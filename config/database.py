@@ -44,6 +44,15 @@ def alone(work: str) -> bool:
         return cursor.fetchone()[0]
 
 
+def in_turn(work: str) -> None:
+    """Waits until no other transaction is at the work of this name, which is this one's then, until it ends.
+
+    For limits on what has no row to lock. Raises Busy.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [work])
+
+
 class RandomCode(Func):
     """244 random bits, made by the database for rows that no application wrote; a column's db_default."""
 

@@ -8,8 +8,8 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from config import health, integrity
 
-from .models import IdempotencyKey, PhoneCode
-from .operations import letters
+from .models import IdempotencyKey
+from .operations import letters, phones
 
 
 @shared_task
@@ -25,8 +25,9 @@ def check_integrity():
 
 @shared_task
 def forget_expired():
-    """Idempotency keys are kept for 24 hours, refresh tokens and codes until they expire, letters for 30 days."""
+    """Idempotency keys are kept for 24 hours, refresh tokens until they expire, codes for an hour,
+    letters for 30 days."""
     IdempotencyKey.objects.filter(created_at__lt=timezone.now() - timedelta(hours=24)).delete()
     OutstandingToken.objects.filter(expires_at__lt=timezone.now()).delete()
-    PhoneCode.objects.filter(expires_at__lt=timezone.now()).delete()
+    phones.forget()
     letters.forget()

@@ -17,15 +17,18 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='PhoneCode',
             fields=[
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to=settings.AUTH_USER_MODEL)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('phone', models.CharField(max_length=16)),
                 ('replaces', models.CharField(blank=True, max_length=16)),
                 ('secret', models.CharField(default=events.models.system.new_secret, max_length=32)),
                 ('tries', models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('expires_at', models.DateTimeField()),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'db_table': 'phone_codes',
+                'indexes': [models.Index(models.F('phone'), name='phone_codes_phone')],
             },
         ),
         migrations.CreateModel(

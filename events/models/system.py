@@ -105,17 +105,20 @@ def new_secret() -> str:
 
 
 class PhoneCode(models.Model):
-    """The code that a person was last sent to verify a number; it follows from ``secret`` and our key.
+    """A code that a person was sent to verify a number; it follows from ``secret`` and our key.
 
+    Only the last one is good; those before are kept for an hour, as they limit how many there may be.
     ``replaces`` is the number that the profile had: changed since, the code is worth nothing.
     """
 
-    user = models.OneToOneField("events.UserProfile", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    user = models.ForeignKey("events.UserProfile", on_delete=models.CASCADE, related_name="+")
     phone = models.CharField(max_length=16)
     replaces = models.CharField(max_length=16, blank=True)
     secret = models.CharField(max_length=32, default=new_secret)
     tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 
     class Meta:
         db_table = "phone_codes"
+        indexes = [models.Index("phone", name="phone_codes_phone")]

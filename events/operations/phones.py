@@ -2,21 +2,24 @@
 
 from datetime import timedelta
 
-from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext as text_of
 from django.utils.translation import gettext_lazy as _
 
+from config.database import in_turn
 from config.errors import DomainError, operation
 from events.models import AccountLetter, PhoneCode, UserProfile
-from events.models.system import new_secret
 
 from . import letters
 from .accounts import lock_account, write
 
+CODES = 3
+"""An hour, for a person, and for a number, whoever asks: no phone is flooded, and of a million codes nobody tries
+more than CODES × TRIES an hour."""
 TRIES = 5
-LASTS = timedelta(minutes=10)
+LASTS, KEPT = timedelta(minutes=10), timedelta(hours=1)
 
 
 class PhoneCodeInvalid(DomainError):
@@ -37,10 +40,14 @@ class TooManyCodes(DomainError):
 @operation
 def send_code(*, actor, phone) -> None:
     """A code to the number, in E.164; the one before is worth nothing any more. Whether somebody else
-    has the number makes no difference. Locks the person. Raises AccountClosed, Busy."""
+    has the number makes no difference. Locks the person, then the number. Raises AccountClosed, TooManyCodes,
+    Busy."""
     person = lock_account(actor.pk)
-    fresh = {"phone": phone, "replaces": person.phone, "secret": new_secret(), "tries": 0, "expires_at": Now() + LASTS}
-    PhoneCode.objects.update_or_create(user=person, defaults=fresh)
+    in_turn(f"phone code {phone}")
+    recent = PhoneCode.objects.filter(created_at__gt=Now() - KEPT)
+    if recent.filter(user=person).count() >= CODES or recent.filter(phone=phone).count() >= CODES:
+        raise TooManyCodes
+    PhoneCode.objects.create(user=person, phone=phone, replaces=person.phone, expires_at=Now() + LASTS)
     letters.post(AccountLetter.Kind.VERIFY_PHONE, phone, user=person, channel=AccountLetter.Channel.SMS)
 
 
@@ -59,16 +66,26 @@ def verify(*, actor, code) -> UserProfile:
 @operation
 def _try(*, actor, code):
     person = lock_account(actor.pk)
-    rows = PhoneCode.objects.filter(user=person, expires_at__gt=Now(), tries__lt=TRIES)
-    row = rows.select_for_update().first()
-    if row is None or person.phone not in (row.replaces, row.phone):
+    row = _last(person)
+    if row is None or row.tries >= TRIES or person.phone not in (row.replaces, row.phone):
         return None
     if not constant_time_compare(code, code_of(row)):
-        rows.update(tries=F("tries") + 1)
+        row.tries += 1
+        row.save(update_fields=["tries"])
         return None
-    row.delete()
+    PhoneCode.objects.filter(pk=row.pk).update(expires_at=Now())
     write(person, person, phone=row.phone, phone_verified=True)
     return person
+
+
+def _last(person) -> PhoneCode | None:
+    """The one code of the person that is good, if it still is."""
+    row = PhoneCode.objects.filter(user=person).order_by("pk").last()
+    return row if row and row.expires_at > timezone.now() else None
+
+
+def forget() -> None:
+    PhoneCode.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
 
 
 def code_of(row) -> str:
@@ -79,9 +96,9 @@ def code_of(row) -> str:
 
 @letters.writes(AccountLetter.Kind.VERIFY_PHONE)
 def _write_code(letter):
-    active = UserProfile.objects.active().filter(pk=letter.user_id)
-    row = PhoneCode.objects.filter(user__in=active, phone=letter.address, expires_at__gt=Now()).first()
-    if row is None:
+    person = UserProfile.objects.active().filter(pk=letter.user_id).first()
+    row = person and _last(person)
+    if row is None or row.phone != letter.address:
         return None
     words = text_of("{code} is your code for Turnout. It is good for ten minutes. Give it to nobody.")
     return letters.Text(to=letter.address, subject="", body=words.format(code=code_of(row)))

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from config.errors import DomainError
+from config.privacy import masked
 from events.models import AccountLetter
 from events.operations.letters import LONGEST, Text, written
 
@@ -102,7 +103,14 @@ def _fail(letter, mine, error):
     pause = min(FIRST_PAUSE * 4 ** (letter.attempts - 1), LONGEST_PAUSE)
     mine.update(claimed_until=None, next_attempt_at=now + pause, error=reason if final else "")
     tell = log.warning if isinstance(error, (Failed, OSError)) else log.exception
-    tell("letter.failed", letter_id=letter.pk, kind=letter.kind, attempt=letter.attempts, final=final, reason=reason)
+    tell(
+        "letter.failed",
+        letter_id=letter.pk,
+        kind=letter.kind,
+        attempt=letter.attempts,
+        final=final,
+        reason=masked(reason),
+    )
 
 
 def _by_email(letter, text: Text):

@@ -41,13 +41,13 @@ def test_forget_expired_keeps_a_days_keys():
 
 
 @pytest.mark.django_db
-def test_forget_expired_keeps_letters_for_a_month_and_codes_while_they_work():
+def test_forget_expired_keeps_letters_for_a_month_and_codes_for_an_hour():
     now = timezone.now()
     for address, age in (("old@example.org", timedelta(days=30, seconds=1)), ("young@example.org", timedelta(days=29))):
         AccountLetter.objects.create(kind="reset_password", address=address, created_at=now - age)
     old, young = UserProfileFactory.create_batch(2)
-    for person, expires_at in ((old, now - timedelta(seconds=1)), (young, now + timedelta(minutes=1))):
-        PhoneCode.objects.create(user=person, phone="+14155550123", expires_at=expires_at)
+    for person, age in ((old, timedelta(hours=1, seconds=1)), (young, timedelta(minutes=59))):
+        PhoneCode.objects.create(user=person, phone="+14155550123", created_at=now - age, expires_at=now)
     tasks.forget_expired()
     assert AccountLetter.objects.get().address == "young@example.org"
     assert PhoneCode.objects.get().user == young

@@ -1,9 +1,13 @@
 """A phone number is verified by a code, and the messages that went to it find their person."""
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from config.post_office import Fault
@@ -53,6 +57,11 @@ def asked(me, post_office, number):
 
 def wrong(code):
     return f"{(int(code) + 1) % 10**6:06}"
+
+
+def waited(**age):
+    """The clock goes on by so much."""
+    PhoneCode.objects.update(created_at=F("created_at") - timedelta(**age))
 
 
 def test_the_right_code_verifies_the_number(me, person, post_office, number):
@@ -172,7 +181,51 @@ def test_three_codes_an_hour_for_a_person(me, post_office):
     answer = me.post(PHONE, {"phone": numbers[3]})
     assert error_of(answer) == (429, "too_many_codes")
     assert answer["Retry-After"] == "3600"
-    assert PhoneCode.objects.get().phone == numbers[2]
+    assert list(PhoneCode.objects.order_by("pk").values_list("phone", flat=True)) == numbers[:3]
+    waited(minutes=59, seconds=55)
+    assert error_of(me.post(PHONE, {"phone": numbers[3]})) == (429, "too_many_codes")
+    waited(seconds=6)
+    assert me.post(PHONE, {"phone": numbers[3]}).status_code == 204
+
+
+def test_fifteen_tries_an_hour_for_a_person(me, post_office):
+    for _number in range(3):
+        code = asked(me, post_office, new_number())
+        for _try in range(6):
+            me.post(VERIFY, {"code": wrong(code)})
+    assert sum(PhoneCode.objects.values_list("tries", flat=True)) == 15
+    assert error_of(me.post(PHONE, {"phone": new_number()})) == (429, "too_many_codes")
+    assert error_of(me.post(VERIFY, {"code": code})) == (400, "phone_code_invalid")
+
+
+def test_a_code_that_was_used_counts(me, post_office):
+    for _number in range(3):
+        assert me.post(VERIFY, {"code": asked(me, post_office, new_number())}).status_code == 200
+    assert error_of(me.post(PHONE, {"phone": new_number()})) == (429, "too_many_codes")
+
+
+@pytest.mark.parametrize("whose", ["person", "number"])
+@pytest.mark.django_db(transaction=True)
+def test_codes_that_are_asked_for_at_the_same_time_count(whose, person, number, post_office):
+    wishes = {
+        "person": [(person, new_number()) for _n in range(6)],
+        "number": [(UserProfileFactory(), number) for _n in range(6)],
+    }[whose]
+    together = Barrier(6)
+
+    def ask(wish):
+        try:
+            together.wait()
+            phones.send_code(actor=wish[0], phone=wish[1])
+            return "sent"
+        except phones.TooManyCodes:
+            return "refused"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(ask, wishes)) == ["refused"] * 3 + ["sent"] * 3
+    assert (PhoneCode.objects.count(), AccountLetter.objects.count()) == (3, 3)
 
 
 def test_three_codes_an_hour_for_a_number(as_person, post_office, number):
@@ -237,6 +290,16 @@ def test_a_number_that_the_provider_refuses_is_not_tried_again(me, post_office, 
     me.post(PHONE, {"phone": number})
     tasks.send_letters()
     assert "21211" in AccountLetter.objects.get().error
+
+
+def test_the_log_names_no_number(me, post_office, number, caplog):
+    post_office.faults = lambda ask: Fault(status=400, code=21211, message=f"{number} is no number of ada@example.org")
+    me.post(PHONE, {"phone": number})
+    tasks.send_letters()
+    [line] = [one.msg for one in caplog.records if one.levelname == "WARNING"]
+    assert line["event"] == "letter.failed"
+    assert f"…{number[-2:]} is no number of a…@example.org" in line["reason"]
+    assert number in AccountLetter.objects.get().error
 
 
 def test_the_table_does_not_tell_the_code(me, post_office, number):

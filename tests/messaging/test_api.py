@@ -1,5 +1,6 @@
 """The inbox, as the phone app reads it, and the devices that ring for it."""
 
+import random
 import uuid
 from datetime import timedelta
 
@@ -149,6 +150,42 @@ def test_inbox_pages_by_key(me, person, event):
     assert counts == [5, None, None]
     made_up = me.get(MESSAGES, {"cursor": "cD14"})
     assert error_of(made_up) == (404, "not_found")
+
+
+@pytest.mark.parametrize("query", [{}, {"event": None}, {"unread": "true"}, {"event": None, "unread": "true"}], ids=str)
+@pytest.mark.parametrize("page_size", [1, 2, 3, 7])
+def test_inbox_pages_have_each_entry_once_while_more_comes_in(me, person, query, page_size):
+    """Against all deliveries of the person, one by one: copies far apart, withdrawn or read, other people's between."""
+    events, other = EventFactory.create_batch(2), UserProfileFactory()
+    messages = [MessageFactory(event=event) for event in events for _n in range(6)]
+    chance = random.Random(page_size)
+    for message, channel in chance.sample([(one, to) for one in messages for to in ("in_app", "email", "sms")], 30):
+        for to in (person, other):
+            moments = {name: timezone.now() for name in ("withdrawn_at", "read_at") if chance.random() < 0.3}
+            delivery(to, message=message, channel=channel, **moments)
+    rows = MessageDelivery.objects.filter(user=person, withdrawn_at=None).order_by("-pk")
+    if "unread" in query:
+        rows = rows.filter(read_at=None)
+    if "event" in query:
+        query, rows = query | {"event": events[0].pk}, rows.filter(event=events[0])
+    first = {row.message_id: str(row.pk) for row in rows}
+    expected = sorted(first.values(), reverse=True)
+    assert len(expected) >= 3
+
+    page = me.get(MESSAGES, query | {"page_size": page_size}).json()
+    seen, pages = [row["id"] for row in page["results"]], [page]
+    while page["next"]:
+        message = chance.choice(messages)
+        delivery(person, message=message, guest=EventGuestFactory(event=message.event, user=person))
+        page = me.get(page["next"]).json()
+        seen += [row["id"] for row in page["results"]]
+        pages.append(page)
+    assert (seen, len(pages)) == (expected, -(-len(expected) // page_size))
+    back = [row["id"] for row in page["results"]]
+    while page["previous"]:
+        page = me.get(page["previous"]).json()
+        back = [row["id"] for row in page["results"]] + back
+    assert back[-len(expected) :] == expected
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -1,5 +1,6 @@
 """The embedded services with real servers, in folders of their own."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -73,10 +74,12 @@ def root(monkeypatch):
 
 
 def servers(root):
-    """The ids of the two servers' processes, without their children."""
-    processes = [*services.Postgres(root).processes(), *services.Redis(root).processes()]
-    pids = {process.pid for process in processes}
-    return sorted(process.pid for process in processes if process.ppid() not in pids)
+    """The ids of the two servers' processes, without their children, which come and go meanwhile."""
+    parents = {}
+    for process in (*services.Postgres(root).processes(), *services.Redis(root).processes()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parents[process.pid] = process.ppid()
+    return sorted(pid for pid, parent in parents.items() if parent not in parents)
 
 
 def ask(joiner):

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test.utils import override_settings
 from rest_framework.test import APIClient
 
 from config.errors import Busy, translate
@@ -51,6 +52,13 @@ def _flush_past_the_guards():
             execute(self, sql_list)
 
     DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = unguarded, patient
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_hashed_quickly():
+    """Thousands of people sign in here."""
+    with override_settings(PASSWORD_HASHERS=["tests.passwords.QuickHasher"]):
+        yield
 
 
 @pytest.fixture(autouse=True)

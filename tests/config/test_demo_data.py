@@ -1,25 +1,16 @@
-"""The demo data: complete, true to every promise, the same again on a second run, and never stale."""
+"""The demo data: complete, and true to every promise."""
 
-import io
-import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 import pytest
-from django.apps import apps
 from django.contrib.auth import authenticate
-from django.core.files.storage import default_storage
-from django.core.management import CommandError, call_command
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import transaction
 from django.utils import timezone
-from PIL import Image
 
 from attendance.models import (
     AttendanceAudit,
     AttendanceSource,
-    AttendanceStatus,
     Attendee,
     Block,
     CheckIn,
@@ -28,15 +19,11 @@ from attendance.models import (
     DoorDevice,
     PointScale,
 )
-from attendance.operations import marking, points, record, room
+from attendance.operations import points
 from attendance.operations.check_in import Scan, Scanner, check_in
-from config import demo, integrity
-from config.database import write
-from config.demo import agenda, clock, photos
+from config import integrity
 from config.demo.people import PASSWORD
-from config.post_office import PostOffice
-from events.models import Event, Membership, Organization, Session, UserProfile
-from events.operations import accounts
+from events.models import Event, Membership, Session, UserProfile
 from messaging.models import (
     DeliveryStatus,
     EventGuest,
@@ -50,52 +37,20 @@ from messaging.models import (
     UserLinkAudit,
 )
 from requests.models import Ban, InvitationLink, JoinRequest
-from requests.operations import join_requests
+
+from .demo_data import event, settle
 
 NAMES = ("admin", "owner", "organizer", "door", "viewer", "mechanic", "attendee")
 
 
-@pytest.fixture
-def made(db):
-    return demo.build()
-
-
-@pytest.fixture(scope="class")
-def world(django_db_setup, django_db_blocker):
-    """One build for all tests that only look at it."""
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield demo.build()
-        transaction.set_rollback(True)
-
-
-def settle():
-    """Deferred triggers fire at commit, which a test that rolls back never reaches."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-
-
-def counts():
-    return {model._meta.label: model.objects.count() for model in apps.get_models() if model._meta.managed}
-
-
-def event(key):
-    return Event.objects.get(external_id=key)
-
-
-def schedule_file(tmp_path, *sessions, **conference):
-    """A small c3 schedule of one room; sessions are (id, title, start with offset)."""
-    talks = [{"id": key, "title": title, "date": start, "duration": "00:30"} for key, title, start in sessions]
-    value = {"title": "Small Conf", "acronym": "small", "days": [{"date": "2019-03-30", "rooms": {"Hall": talks}}]}
-    path = tmp_path / "small.json"
-    path.write_text(json.dumps({"schedule": {"conference": value | conference}}))
-    return str(path)
+@pytest.fixture(autouse=True)
+def world(demo_made, db):
+    return demo_made
 
 
 # -- what there is -------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("world")
 class TestWhatThereIs:
     def test_everything_promised_is_there(self):
         settle()
@@ -207,7 +162,6 @@ class TestWhatThereIs:
         assert guests.filter(photo_url="").exists()
 
 
-@pytest.mark.usefixtures("world")
 class TestWhoCame:
     def test_every_status_and_every_source(self):
         statuses = Attendee.objects.active().values_list("event__external_id", "attendance_status")
@@ -320,7 +274,6 @@ class TestWhoCame:
         assert answer.result == "checked_in"
 
 
-@pytest.mark.usefixtures("world")
 class TestWhatWasSaid:
     def test_guests_of_every_kind_in_both_organisations(self):
         for slug in ("demo", "other"):
@@ -409,349 +362,3 @@ def others():
     quiet = Event.objects.exclude(external_id__in=("demo:now", "demo:over", "other:now", "other:over"))
     rows = Attendee.objects.active().filter(event__in=quiet).values_list("event__external_id", flat=True)
     return Counter(rows)
-
-
-def test_photos_are_pictures_of_a_few_kilobytes():
-    photos.ensure()
-    assert photos.ensure() == [f"/media/photos/demo/{number:02}.webp" for number in range(1, 41)]
-    _folders, files = default_storage.listdir("photos/demo")
-    assert len(files) == 40
-    for name in files:
-        with default_storage.open(f"photos/demo/{name}") as file:
-            data = file.read()
-        assert len(data) < 10_000
-        assert Image.open(io.BytesIO(data)).size == (256, 256)
-
-
-def test_photos_outlive_the_people_who_share_them(db):
-    first = photos.ensure()[0]
-    accounts.forget_photo(UserProfile(photo_url=first))
-    assert default_storage.exists("photos/demo/01.webp")
-
-
-# -- time ----------------------------------------------------------------------------------------
-
-
-def assert_alive(now):
-    """Whatever the day: over is over, now is now, and nothing decided lies in the future."""
-    for slug in ("demo", "other"):
-        assert event(f"{slug}:over").ends_at < now
-        assert event(f"{slug}:now").starts_at <= now < event(f"{slug}:now").ends_at
-        assert event(f"{slug}:next").starts_at > now
-    for session in Session.objects.select_related("event"):
-        assert session.event.starts_at <= session.starts_at <= session.ends_at <= session.event.ends_at
-    first = Session.objects.filter(event__external_id="demo:now").earliest("starts_at")
-    zone = event("demo:now").zone
-    assert first.starts_at.astimezone(zone).date() == now.astimezone(zone).date()
-    for model, stamps in (
-        (Event, ("created_at",)),
-        (JoinRequest, ("created_at", "decided_at")),
-        (Attendee, ("created_at", "hidden_at", "looking_for_updated_at", "attendance_marked_at")),
-        (Ban, ("created_at",)),
-        (CheckIn, ("checked_in_at", "scanned_at", "received_at", "undone_at")),
-        (CheckInAttempt, ("scanned_at", "received_at")),
-        (CheckInPoint, ("created_at",)),
-        (DoorDevice, ("created_at", "enrolled_at", "revoked_at")),
-        (EventGuest, ("created_at", "removed_at")),
-        (Message, ("created_at", "started_at", "fanned_out_at", "finished_at", "stopped_at")),
-        (MessageDelivery, ("created_at", "handed_at", "sent_at", "delivered_at", "read_at", "withdrawn_at")),
-        (OptOut, ("created_at",)),
-        (PushDevice, ("created_at", "seen_at")),
-    ):
-        for stamp in stamps:
-            assert not model.objects.filter(**{f"{stamp}__gt": now}).exists(), (model, stamp)
-    assert not JoinRequest.objects.filter(decided_at__lt=F("created_at")).exists()
-    assert not JoinRequest.history.filter(event__external_id__isnull=False, history_date__gt=now).exists()
-    conference = event("demo:now")
-    assert conference.starts_at <= conference.late_from <= now
-    arrivals = Attendee.objects.here().filter(event=conference, attendance_marked_at__gt=now - timedelta(hours=4))
-    assert arrivals.filter(attendance_status="late", attendance_marked_at__gte=conference.late_from).count() >= 9
-    assert arrivals.filter(attendance_status="present", attendance_source="scan").count() >= 45
-    for over in (event("demo:over"), event("other:over")):
-        came = Attendee.objects.here().filter(event=over)
-        day = (over.starts_at - timedelta(minutes=20), over.ends_at)
-        assert came.count() == came.filter(attendance_marked_at__range=day).count() > 20
-    for door in CheckInPoint.objects.exclude(opens_at=None):
-        assert door.event.starts_at <= door.opens_at < door.closes_at <= door.event.ends_at
-    waiting = Message.objects.filter(status="scheduled").with_due_at()
-    assert waiting.count() == waiting.filter(due_at__gt=now).count() == 3
-    fresh = JoinRequest.objects.filter(created_at__gte=now - timedelta(days=7), created_at__lte=now)
-    assert fresh.count() > 50
-
-
-@pytest.mark.parametrize(
-    "now",
-    [
-        timezone.now() + timedelta(days=365),
-        datetime(2041, 3, 30, 23, 30, tzinfo=UTC),  # clocks change in Lisbon this night
-        datetime(2041, 10, 27, 0, 30, tzinfo=UTC),
-        datetime(2041, 12, 31, 11, 59, tzinfo=UTC),
-    ],
-    ids=["in a year", "spring", "autumn", "new year"],
-)
-def test_times_fit_whenever_it_is_made(db, now):
-    demo.build(now=now)
-    assert_alive(now)
-
-
-def test_second_run_adds_nothing_and_moves_with_the_clock(made):
-    before = counts()
-    pending = JoinRequest.objects.filter(event__external_id="demo:later").latest("created_at")
-    rsvp = Session.objects.filter(event__external_id="demo:now").latest("starts_at")
-    for days in (0, 1, 136, 365):
-        now = made.now + timedelta(days=days)
-        demo.build(now=now)
-        assert counts() == before
-        assert_alive(now)
-    settle()
-    old, moved = pending.created_at, JoinRequest.objects.get(pk=pending.pk)
-    assert timedelta(days=364) < moved.created_at - old <= timedelta(days=365)
-    lisbon = event("demo:now").zone
-    was, now = rsvp.starts_at.astimezone(lisbon), Session.objects.get(pk=rsvp.pk).starts_at.astimezone(lisbon)
-    assert (now.time(), (now.date() - was.date()).days) == (was.time(), 365)
-
-
-def test_a_move_writes_no_audit_and_breaks_no_promise(made):
-    linked = list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True))
-    recorded = list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at"))
-    demo.build(now=made.now + timedelta(days=3))
-    settle()
-    assert list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at")) == (
-        recorded
-    )
-    assert list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True)) == linked
-    assert [finding.as_dict() for finding in integrity.run() if finding.level != integrity.HEALTHY] == []
-    call_command("check_integrity")
-
-
-def test_what_completed_while_the_demo_ran_is_expected_again(made):
-    """A demo that runs for days: beat completes the event that goes on, and it starts anew at the next start."""
-    conference = event("demo:now")
-    left = Attendee.objects.unmarked().filter(event=conference)
-    expected = set(left.values_list("pk", flat=True))
-    marks = [
-        record.Mark(one.pk, one.attendance_updated_at, AttendanceStatus.ABSENT, timezone.now(), "auto_absence")
-        for one in left
-    ]
-    assert len(record.write(marks)) == 27
-    conference.status = Event.Status.COMPLETED
-    write([conference], ["status"], actor=None, reason="the event is over")
-    demo.build(now=timezone.now() + timedelta(days=3))
-    assert event("demo:now").status == "published"
-    assert set(left.values_list("pk", flat=True)) == expected
-    for key in ("demo:over", "other:over"):
-        assert event(key).status == "completed"
-
-
-def test_an_event_that_an_organiser_completed_stays_so(made):
-    conference, owner = event("demo:now"), made.logins["owner@demo.example"]
-    conference.status = Event.Status.COMPLETED
-    write([conference], ["status"], actor=owner)
-    demo.build(now=timezone.now() + timedelta(days=1))
-    assert event("demo:now").status == "completed"
-
-
-def test_a_demo_from_before_attendance_gets_it(made):
-    """Its events were completed by hand, and nobody was marked."""
-    before = counts()
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        for table in ("event_attendance_audit", "check_ins", "check_in_attempts"):
-            cursor.execute(f"DELETE FROM {table}")
-        cursor.execute(
-            "UPDATE event_attendees SET attendance_status = 'unknown', attendance_source = NULL,"
-            " attendance_marked_at = NULL, attendance_marked_by_id = NULL, attendance_device_id = NULL,"
-            " attendance_notes = NULL, attendance_updated_at = NULL"
-        )
-        for table in ("door_devices_points", "door_devices", "check_in_points"):
-            cursor.execute(f"DELETE FROM {table}")
-        cursor.execute("SET LOCAL session_replication_role = origin")
-    demo.build(now=made.now + timedelta(days=1))
-    after = counts()
-    for label in ("attendance.CheckIn", "attendance.DoorDevice", "attendance.CheckInPoint"):
-        assert after[label] == before[label]
-    assert Attendee.objects.filter(event__external_id="demo:over", attendance_source="auto_absence").count() >= 8
-    assert event("demo:over").status == "completed"
-
-
-def test_a_demo_from_before_messages_gets_them(made):
-    before, told = counts(), said()
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("DELETE FROM event_invitation_links WHERE guest_id IS NOT NULL")
-        for table in ("message_deliveries", "event_messages", "event_guests", "user_link_audit"):
-            cursor.execute(f"DELETE FROM {table}")
-        for table in ("message_opt_outs", "push_devices", "notice_preferences"):
-            cursor.execute(f"DELETE FROM {table}")
-        cursor.execute("SET LOCAL session_replication_role = origin")
-    demo.build(now=made.now + timedelta(days=1))
-    after = counts()
-    for label in ("EventGuest", "OptOut", "PushDevice", "NoticePreference"):
-        assert after[f"messaging.{label}"] == before[f"messaging.{label}"]
-    assert [key for key, *_rest in said()] == [key for key, *_rest in told]
-    assert_alive(made.now + timedelta(days=1))
-
-
-def test_what_people_did_stays(made):
-    approved = JoinRequest.objects.pending().filter(event__external_id="demo:next", held=False).first()
-    actor = made.logins["organizer@demo.example"]
-    join_requests.approve(request_id=approved.pk, actor=actor)
-    gone = Attendee.objects.active().filter(event__external_id="demo:now").first()
-    room.hide(attendee_id=gone.pk, actor=actor)
-    Event.objects.filter(external_id="demo:auto").update(title="Evening Paddle")
-    Session.objects.filter(title="Boring on purpose").update(title="Boring by accident")
-    UserProfile.objects.filter(email="viewer@demo.example").update(first_name="Somebody")
-    marking.mark(attendee_id=gone.pk, status=AttendanceStatus.EXCUSED, actor=actor, notes="Went home")
-    marked_at = Attendee.objects.get(pk=gone.pk).attendance_marked_at
-    conference = event("demo:now")
-    conference.late_after = timedelta(minutes=7)
-    write([conference], ["late_after"], actor=actor)
-    decided = JoinRequest.objects.get(pk=approved.pk).decided_at
-    now = timezone.now() + timedelta(days=2)
-    demo.build(now=now)
-    assert JoinRequest.objects.get(pk=approved.pk).status == "approved"
-    assert JoinRequest.objects.get(pk=approved.pk).decided_at == decided
-    assert Attendee.objects.get(pk=gone.pk).hidden_at is not None
-    assert Attendee.objects.get(pk=gone.pk).attendance_notes == "Went home"
-    assert Attendee.objects.get(pk=gone.pk).attendance_marked_at == marked_at
-    assert event("demo:now").late_after == timedelta(minutes=7)
-    assert event("demo:auto").title == "Evening Paddle"
-    assert Session.objects.filter(title="Boring by accident").count() == 1
-    assert UserProfile.objects.get(email="viewer@demo.example").first_name == "Somebody"
-    assert Event.objects.count() == len(agenda.EVENTS)
-
-
-def said():
-    """Each of the demo's deliveries, and how far it got."""
-    return sorted(
-        MessageDelivery.objects.exclude(message__key=None)
-        .filter(message__kind="announcement")
-        .values_list("message__key", "channel", "status", "link_case", "phone_number", "email"),
-        key=str,
-    )
-
-
-def test_made_twice_it_is_the_same(db):
-    start = transaction.savepoint()
-    made = demo.build()
-
-    def facts():
-        return (
-            said()
-            + marks()
-            + sorted(
-                JoinRequest.objects.values_list(
-                    "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
-                )
-            )
-        )
-
-    def marks():
-        marked = Attendee.objects.exclude(attendance_updated_at=None)
-        return sorted(
-            marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
-        )
-
-    first = facts()
-    transaction.savepoint_rollback(start)
-    assert facts() == []
-    demo.build(now=made.now)
-    assert facts() == first
-
-
-def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(db, settings):
-    start = transaction.savepoint()
-    made = demo.build()
-    first = said()
-    transaction.savepoint_rollback(start)
-    with PostOffice(calls_back=False) as office:
-        for name, value in office.settings.items():
-            setattr(settings, name, value)
-        demo.build(now=made.now)
-    assert said() == first
-    waiting = MessageDelivery.objects.filter(status__in=DeliveryStatus.UNDECIDED, message__stopped_at=None)
-    assert not waiting.exists()
-    assert MessageDelivery.objects.filter(message__kind="join_decision", channel="email", status="sent").count() > 50
-
-
-# -- the command ---------------------------------------------------------------------------------
-
-
-def test_command_ends_with_a_summary(db, capsys):
-    call_command("demo_data")
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 22
-    assert lines[0] == "Harbour Collective (demo)"
-    assert lines[2].endswith(
-        "Harbour Lights                     published  180 of 240 places  14 pending  77 of 107 came"
-    )
-    assert lines[5].endswith("Lighthouse Supper Club             published  30 of 30 places    14 pending")
-    assert lines[-2] == (
-        f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
-        f"{Attendee.objects.active().count()} attendees in 18 events."
-    )
-    assert lines[-1] == (
-        f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "
-        f"{MessageDelivery.objects.count()} deliveries."
-    )
-
-
-def test_command_takes_any_schedule_and_keeps_its_zone(db, tmp_path, capsys):
-    # In Berlin the clocks went forward in the night between these two.
-    talks = [("a", "First", "2019-03-30T23:30:00+01:00"), ("b", "Second", "2019-03-31T09:00:00+02:00")]
-    path = schedule_file(tmp_path, *talks, time_zone_name="Europe/Berlin", title="Small Conf")
-    call_command("demo_data", schedule=path)
-    conference = event("demo:now")
-    assert (conference.title, conference.timezone) == ("Small Conf", "Europe/Berlin")
-    today = timezone.now().astimezone(conference.zone).date()
-    times = [
-        (one.title, one.starts_at.astimezone(conference.zone)) for one in conference.sessions.order_by("starts_at")
-    ]
-    assert [(title, (at.date() - today).days, at.hour, at.minute) for title, at in times] == [
-        ("First", 0, 23, 30),
-        ("Second", 1, 9, 0),
-    ]
-    assert conference.starts_at <= timezone.now() < conference.ends_at
-
-
-def test_command_exchanges_the_schedule_and_then_keeps_it(made, tmp_path, capsys):
-    path = schedule_file(tmp_path, ("a", "Only", "2019-03-30T10:00:00+00:00"))
-    attendees = Attendee.objects.filter(event__external_id="demo:now").count()
-    for options in ({"schedule": path}, {"schedule": path}, {}):
-        call_command("demo_data", **options)
-        conference = event("demo:now")
-        assert (conference.title, conference.description, conference.venue) == ("Small Conf", "", "")
-        # Where people were checked in, the session stays, cancelled.
-        assert [one.title for one in conference.sessions.exclude(status="cancelled")] == ["Only"]
-        assert conference.sessions.filter(status="cancelled").count() == conference.check_in_points.count() - 2 == 2
-        assert conference.ends_at - conference.starts_at == timedelta(days=1)
-        assert conference.attendees.count() == attendees
-    assert Event.objects.count() == 18
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b'{"schedule": {"conference": {}}}', b"hello"])
-def test_command_refuses_a_broken_schedule(db, tmp_path, content):
-    path = tmp_path / "broken.json"
-    path.write_bytes(content)
-    with pytest.raises(CommandError, match=r"\w+ .*\."):
-        call_command("demo_data", schedule=str(path))
-    assert Organization.objects.count() == 0
-
-
-def test_command_refuses_a_missing_schedule(db, tmp_path):
-    with pytest.raises(CommandError, match="can't be read"):
-        call_command("demo_data", schedule=str(tmp_path / "nothing.json"))
-    assert Organization.objects.count() == 0
-
-
-def test_command_refuses_a_site_in_production(db, settings):
-    settings.HTTPS, settings.DEMO = True, False
-    with pytest.raises(CommandError, match="TURNOUT_DEMO"):
-        call_command("demo_data")
-    assert Organization.objects.count() == 0
-
-
-def test_later_keeps_the_time_of_day():
-    lisbon = ZoneInfo("Europe/Lisbon")
-    winter = datetime(2041, 3, 30, 10, 0, tzinfo=UTC)
-    assert clock.later(winter, 1, lisbon) == datetime(2041, 3, 31, 9, 0, tzinfo=UTC)

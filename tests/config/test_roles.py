@@ -639,16 +639,9 @@ def _quiet():
 
 
 @pytest.fixture(scope="module")
-def _world(django_db_setup, django_db_blocker):
-    """Made once, in a transaction around those of the tests, which undo what each of them did."""
+def _world(in_one_transaction, django_db_blocker):
     with django_db_blocker.unblock():
-        around = transaction.atomic()
-        around.__enter__()
-        world = both_organizations()
-    yield world
-    with django_db_blocker.unblock():
-        transaction.set_rollback(True)
-        around.__exit__(None, None, None)
+        return both_organizations()
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""The demo data, built again: what was there stays, and moves with the clock."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from attendance.models import (
+    AttendanceAudit,
+    AttendanceStatus,
+    Attendee,
+)
+from attendance.operations import marking, record, room
+from config import demo, integrity
+from config.database import write
+from config.demo import agenda
+from events.models import Event, Session, UserProfile
+from messaging.models import (
+    UserLinkAudit,
+)
+from requests.models import JoinRequest
+from requests.operations import join_requests
+
+from .demo_data import assert_alive, counts, event, said, schedule_file, settle
+
+
+@pytest.fixture
+def made(demo_made, db):
+    return demo_made
+
+
+def test_second_run_adds_nothing_and_moves_with_the_clock(made):
+    before = counts()
+    pending = JoinRequest.objects.filter(event__external_id="demo:later").latest("created_at")
+    rsvp = Session.objects.filter(event__external_id="demo:now").latest("starts_at")
+    for days in (0, 1, 136, 365):
+        now = made.now + timedelta(days=days)
+        demo.build(now=now)
+        assert counts() == before
+        assert_alive(now)
+    settle()
+    old, moved = pending.created_at, JoinRequest.objects.get(pk=pending.pk)
+    assert timedelta(days=364) < moved.created_at - old <= timedelta(days=365)
+    lisbon = event("demo:now").zone
+    was, now = rsvp.starts_at.astimezone(lisbon), Session.objects.get(pk=rsvp.pk).starts_at.astimezone(lisbon)
+    assert (now.time(), (now.date() - was.date()).days) == (was.time(), 365)
+
+
+def test_a_move_writes_no_audit_and_breaks_no_promise(made):
+    linked = list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True))
+    recorded = list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at"))
+    demo.build(now=made.now + timedelta(days=3))
+    settle()
+    assert list(AttendanceAudit.objects.order_by("pk").values_list("pk", "to_status", "marked_at", "created_at")) == (
+        recorded
+    )
+    assert list(UserLinkAudit.objects.order_by("pk").values_list("pk", flat=True)) == linked
+    assert [finding.as_dict() for finding in integrity.run() if finding.level != integrity.HEALTHY] == []
+    call_command("check_integrity")
+
+
+def test_what_completed_while_the_demo_ran_is_expected_again(made):
+    """A demo that runs for days: beat completes the event that goes on, and it starts anew at the next start."""
+    conference = event("demo:now")
+    left = Attendee.objects.unmarked().filter(event=conference)
+    expected = set(left.values_list("pk", flat=True))
+    marks = [
+        record.Mark(one.pk, one.attendance_updated_at, AttendanceStatus.ABSENT, timezone.now(), "auto_absence")
+        for one in left
+    ]
+    assert len(record.write(marks)) == 27
+    conference.status = Event.Status.COMPLETED
+    write([conference], ["status"], actor=None, reason="the event is over")
+    demo.build(now=timezone.now() + timedelta(days=3))
+    assert event("demo:now").status == "published"
+    assert set(left.values_list("pk", flat=True)) == expected
+    for key in ("demo:over", "other:over"):
+        assert event(key).status == "completed"
+
+
+def test_an_event_that_an_organiser_completed_stays_so(made):
+    conference, owner = event("demo:now"), made.logins["owner@demo.example"]
+    conference.status = Event.Status.COMPLETED
+    write([conference], ["status"], actor=owner)
+    demo.build(now=timezone.now() + timedelta(days=1))
+    assert event("demo:now").status == "completed"
+
+
+def test_a_demo_from_before_attendance_gets_it(made):
+    """Its events were completed by hand, and nobody was marked."""
+    before = counts()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for table in ("event_attendance_audit", "check_ins", "check_in_attempts"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute(
+            "UPDATE event_attendees SET attendance_status = 'unknown', attendance_source = NULL,"
+            " attendance_marked_at = NULL, attendance_marked_by_id = NULL, attendance_device_id = NULL,"
+            " attendance_notes = NULL, attendance_updated_at = NULL"
+        )
+        for table in ("door_devices_points", "door_devices", "check_in_points"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    demo.build(now=made.now + timedelta(days=1))
+    after = counts()
+    for label in ("attendance.CheckIn", "attendance.DoorDevice", "attendance.CheckInPoint"):
+        assert after[label] == before[label]
+    assert Attendee.objects.filter(event__external_id="demo:over", attendance_source="auto_absence").count() >= 8
+    assert event("demo:over").status == "completed"
+
+
+def test_a_demo_from_before_messages_gets_them(made):
+    before, told = counts(), said()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("DELETE FROM event_invitation_links WHERE guest_id IS NOT NULL")
+        for table in ("message_deliveries", "event_messages", "event_guests", "user_link_audit"):
+            cursor.execute(f"DELETE FROM {table}")
+        for table in ("message_opt_outs", "push_devices", "notice_preferences"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    demo.build(now=made.now + timedelta(days=1))
+    after = counts()
+    for label in ("EventGuest", "OptOut", "PushDevice", "NoticePreference"):
+        assert after[f"messaging.{label}"] == before[f"messaging.{label}"]
+    assert [key for key, *_rest in said()] == [key for key, *_rest in told]
+    assert_alive(made.now + timedelta(days=1))
+
+
+def test_what_people_did_stays(made):
+    approved = JoinRequest.objects.pending().filter(event__external_id="demo:next", held=False).first()
+    actor = made.logins["organizer@demo.example"]
+    join_requests.approve(request_id=approved.pk, actor=actor)
+    gone = Attendee.objects.active().filter(event__external_id="demo:now").first()
+    room.hide(attendee_id=gone.pk, actor=actor)
+    Event.objects.filter(external_id="demo:auto").update(title="Evening Paddle")
+    Session.objects.filter(title="Boring on purpose").update(title="Boring by accident")
+    UserProfile.objects.filter(email="viewer@demo.example").update(first_name="Somebody")
+    marking.mark(attendee_id=gone.pk, status=AttendanceStatus.EXCUSED, actor=actor, notes="Went home")
+    marked_at = Attendee.objects.get(pk=gone.pk).attendance_marked_at
+    conference = event("demo:now")
+    conference.late_after = timedelta(minutes=7)
+    write([conference], ["late_after"], actor=actor)
+    decided = JoinRequest.objects.get(pk=approved.pk).decided_at
+    now = timezone.now() + timedelta(days=2)
+    demo.build(now=now)
+    assert JoinRequest.objects.get(pk=approved.pk).status == "approved"
+    assert JoinRequest.objects.get(pk=approved.pk).decided_at == decided
+    assert Attendee.objects.get(pk=gone.pk).hidden_at is not None
+    assert Attendee.objects.get(pk=gone.pk).attendance_notes == "Went home"
+    assert Attendee.objects.get(pk=gone.pk).attendance_marked_at == marked_at
+    assert event("demo:now").late_after == timedelta(minutes=7)
+    assert event("demo:auto").title == "Evening Paddle"
+    assert Session.objects.filter(title="Boring by accident").count() == 1
+    assert UserProfile.objects.get(email="viewer@demo.example").first_name == "Somebody"
+    assert Event.objects.count() == len(agenda.EVENTS)
+
+
+def test_command_exchanges_the_schedule_and_then_keeps_it(made, tmp_path, capsys):
+    path = schedule_file(tmp_path, ("a", "Only", "2019-03-30T10:00:00+00:00"))
+    attendees = Attendee.objects.filter(event__external_id="demo:now").count()
+    for options in ({"schedule": path}, {"schedule": path}, {}):
+        call_command("demo_data", **options)
+        conference = event("demo:now")
+        assert (conference.title, conference.description, conference.venue) == ("Small Conf", "", "")
+        # Where people were checked in, the session stays, cancelled.
+        assert [one.title for one in conference.sessions.exclude(status="cancelled")] == ["Only"]
+        assert conference.sessions.filter(status="cancelled").count() == conference.check_in_points.count() - 2 == 2
+        assert conference.ends_at - conference.starts_at == timedelta(days=1)
+        assert conference.attendees.count() == attendees
+    assert Event.objects.count() == 18

@@ -3,6 +3,7 @@
 Nothing is written before the confirmation, and what was shown is done, whatever else is sent with it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from django import forms
@@ -41,7 +42,7 @@ class UploadForm(forms.Form):
         return file
 
 
-class ImportPage:
+class ImportPage(ABC):
     """One request to such a page. A page says what it asks for, how it runs, and how it looks."""
 
     name: str
@@ -54,21 +55,21 @@ class ImportPage:
     def __init__(self, request, model_admin):
         self.request, self.model_admin = request, model_admin
 
+    @abstractmethod
     def form(self, data=None, files=None, kept=None) -> forms.Form:
         """``kept``: the file that was uploaded before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, form, data: bytes, *, dry_run: bool):
         """(report, None), or (None, why not)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self, form, token=None, report=None):
         """The page; with a report, the preview."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self, report) -> str:
         """Tells the person what was done; returns the address to go on to."""
-        raise NotImplementedError
 
     def field_of(self, error) -> str:
         """Where the person mends what the preview found wrong."""

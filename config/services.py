@@ -33,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / ".data"
@@ -241,7 +242,7 @@ os.register_at_fork(after_in_child=_forget_locks)
 
 
 # -- Servers ---------------------------------------------------------------------------------
-class Server:
+class Server(ABC):
     """A program that lives in one folder and answers on one socket."""
 
     name = ""
@@ -332,16 +333,17 @@ class Server:
         for process in _started:
             process.poll()  # or else it stays as a zombie while we live
 
+    @abstractmethod
     def prepare(self, owner):
         """Make the folder, if it isn't there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def program(self):
         """The folder or file of the program; raises ServicesError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self):
-        raise NotImplementedError
+        """The program with its arguments."""
 
 
 _started = []

@@ -1,6 +1,7 @@
 """What goes out, what came of it, and what a channel is."""
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -92,7 +93,7 @@ class Unknown(Result):
     reason: str
 
 
-class Channel:
+class Channel(ABC):
     """A way to people. ``honours_key``: the same delivery id twice doesn't reach a person twice."""
 
     name: str
@@ -113,8 +114,9 @@ class Channel:
             broke(self.name)
             return [Unknown(BROKE)] * len(parcels)
 
+    @abstractmethod
     def deliver(self, parcels: Sequence[Parcel]) -> list[Result]:
-        raise NotImplementedError
+        """What came of each, in their order; may raise."""
 
 
 BROKE = "Sending broke down on our side; the log says how."

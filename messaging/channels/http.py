@@ -1,5 +1,6 @@
 """What providers with an HTTP API have in common: many calls at once, and what a broken one means."""
 
+from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.conf import settings
 
-from .base import BROKE, Channel, Unknown, Unreachable, broke, one_line
+from .base import BROKE, Channel, Result, Unknown, Unreachable, broke, one_line
 
 AT_ONCE = 10
 LONGEST_PAUSE = 24 * 3600.0
@@ -25,14 +26,16 @@ NOTHING_LEFT = (
 
 
 class HttpChannel(Channel):
-    """``url``: where the provider is. ``hand_over(http, parcel)`` gives the result of one."""
+    """A channel whose parcels go one by one, several at once."""
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """Where the provider is."""
 
-    def hand_over(self, http: httpx.Client, parcel):
-        raise NotImplementedError
+    @abstractmethod
+    def hand_over(self, http: httpx.Client, parcel) -> Result:
+        """What came of one."""
 
     def deliver(self, parcels):
         with client(self.url) as http, ThreadPoolExecutor(AT_ONCE, thread_name_prefix=self.name) as pool:

@@ -185,6 +185,8 @@ class EventMessages(Inbox):
     def get(self, request, event_id):
         query = InboxQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
+        if event_id > LARGEST_ID:
+            raise NotFound
         answer = self.page(**query.validated_data, event=event_id)
         if not answer.data["results"] and not self.has_to_do_with(event_id):
             raise NotFound

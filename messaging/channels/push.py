@@ -27,10 +27,13 @@ class NoAccess(Exception):
 
 
 class Push(HttpChannel):
-    """The same delivery replaces itself on the phone: its id is the key that notifications collapse by."""
+    """The delivery's id is the key that notifications collapse by: sent again by a person, it replaces itself.
+
+    No more than that: who has swiped the first away is disturbed once more. So nothing that is in doubt is
+    sent again without a person's word.
+    """
 
     name = "push"
-    honours_key = True
 
     def __init__(self):
         self._lock = threading.Lock()

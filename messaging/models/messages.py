@@ -15,7 +15,7 @@ from config.database import known, touched, uuid7
 from events.models import Event, UserProfile
 from events.models.people import SANE_MOMENT, ScopedQuerySet, sane
 
-from ..triggers import Uuid7
+from ..triggers import Uuid7, deliveries
 
 
 class Channel(models.TextChoices):
@@ -201,7 +201,7 @@ class Message(models.Model):
                 name="event_messages_open",
             ),
         ]
-        triggers = [touched()]
+        triggers = [touched(), deliveries.message_keeps_event()]
 
     def __str__(self):
         return self.subject or self.body[:60] or str(_("(empty)"))

@@ -81,6 +81,8 @@ class DeliveryInconsistent(DomainError):
         "messaging_delivery_user_once",
         "messaging_delivery_stays_itself",
         "messaging_delivery_guest_of_event",
+        "messaging_delivery_message_first",
+        "messaging_message_keeps_event",
         "messaging_delivery_never_backwards",
     )
 

@@ -103,7 +103,7 @@ def of_audience(message: Message) -> tuple[str, dict]:
     params = {"message": message.pk, "event": message.event_id, "channels": list(message.channels)}
     parts = [f"{HEAD}, NULL::uuid, NULL::uuid WHERE false"]
     for name, pick, columns in (
-        ("guests", audience.guests, "g.id, g.user_id FROM event_guests g WHERE g.id"),
+        ("guests", audience.guests, f"g.id, {WHO} FROM event_guests g WHERE g.id"),
         ("people", audience.people, "NULL::uuid, p.id FROM user_profiles p WHERE p.id"),
     ):
         if pick is None:
@@ -122,6 +122,12 @@ def of_audience(message: Message) -> tuple[str, dict]:
     return " UNION ALL ".join(parts), params
 
 
+WHO = """
+    coalesce(g.user_id, CASE WHEN g.phone IS NOT NULL AND g.removed_at IS NULL THEN (
+        SELECT link.person FROM messaging_link(g.id, g.event_id, NULL) AS link
+    ) END)
+"""
+"""Whose deliveries to the line would be: of two lines that are one person, one is reached."""
 HEAD = "SELECT %(message)s::uuid, %(event)s::bigint, %(channels)s::text[]"
 
 

@@ -17,7 +17,7 @@ import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -44,6 +44,8 @@ ATTEMPTS = 6
 PATIENCE = 60
 """Seconds that one task sends for, before it lets others have the worker."""
 LONGEST_PAUSE = 300
+NAP = 3
+"""Seconds of a pause that a task waits out, rather than leave it to the sweep of the next minute."""
 THROTTLED = 5
 """Seconds to wait where the provider doesn't say for how long."""
 GIVE_UP = "3 days"
@@ -224,7 +226,8 @@ def run(*, channel: str, patience: float = PATIENCE) -> int:
     if channel == Message.Channel.IN_APP or gateway.off() is not None:
         return 0
     touched: set[UUID] = set()
-    while not paused([channel]):
+    while (rest := _rest(channel)) <= NAP:
+        time.sleep(rest)
         if time.monotonic() - began > patience:
             start("messaging.tasks.run", channel)
             break
@@ -241,6 +244,13 @@ def run(*, channel: str, patience: float = PATIENCE) -> int:
         release(claim=claim)
     finish(message_ids=list(touched))
     return handed
+
+
+def _rest(channel) -> float:
+    """Seconds for which the channel's provider wants to be left alone."""
+    paused = ChannelState.objects.filter(channel=channel, paused_until__gt=Now())
+    rest = paused.values_list(ExpressionWrapper(F("paused_until") - Now(), DurationField()), flat=True).first()
+    return rest.total_seconds() if rest else 0.0
 
 
 def _send(gateway, chunk, claim) -> int:

@@ -7,6 +7,8 @@ from config.database import Trigger, violation
 from .audit import WRITE
 
 STAYS_ITSELF = "messaging_delivery_stays_itself"
+KEEPS_EVENT = "messaging_message_keeps_event"
+MESSAGE_FIRST = "messaging_delivery_message_first"
 GUEST_OF_EVENT = "messaging_delivery_guest_of_event"
 NEVER_BACKWARDS = "messaging_delivery_never_backwards"
 
@@ -24,11 +26,15 @@ def linked() -> list[Trigger]:
             operation=pgtrigger.Insert,
             declare=[("of_guest", "bigint"), ("of_message", "bigint"), ("link", "record")],
             func=f"""
+                -- Foreign keys are checked at commit; whose it is, is decided now.
                 SELECT event_id INTO of_message FROM event_messages WHERE id = NEW.message_id;
+                IF NOT FOUND THEN
+                    {violation(MESSAGE_FIRST, "the message of a delivery is there before it")}
+                END IF;
                 IF NEW.guest_id IS NOT NULL THEN
                     SELECT event_id INTO of_guest FROM event_guests WHERE id = NEW.guest_id FOR SHARE;
-                    IF of_guest <> of_message THEN
-                        {violation(GUEST_OF_EVENT, "the guest of a delivery is of its message''s event")}
+                    IF NOT FOUND OR of_guest <> of_message THEN
+                        {violation(GUEST_OF_EVENT, "a delivery''s guest is there before it, at its message''s event")}
                     END IF;
                 END IF;
                 NEW.event_id := coalesce(of_guest, of_message);
@@ -96,6 +102,22 @@ def linked() -> list[Trigger]:
             """,
         ),
     ]
+
+
+def message_keeps_event() -> Trigger:
+    """On messages: deliveries have their event, which decided whose they are."""
+    return Trigger(
+        name="keeps_event_of_deliveries",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Condition("NEW.event_id IS DISTINCT FROM OLD.event_id"),
+        func=f"""
+            IF EXISTS (SELECT FROM message_deliveries WHERE message_id = NEW.id) THEN
+                {violation(KEEPS_EVENT, "a message with deliveries stays at its event")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
 
 
 def audited() -> list[Trigger]:

@@ -49,7 +49,10 @@ def kept_right() -> list[Trigger]:
                 IF NEW.id <> OLD.id OR NEW.event_id <> OLD.event_id THEN
                     {violation(STAYS_ITSELF, "a guest keeps their id and event")}
                 END IF;
-                IF NEW.user_id IS DISTINCT FROM OLD.user_id AND NEW.linked_at IS NOT DISTINCT FROM OLD.linked_at THEN
+                IF NEW.user_id IS DISTINCT FROM OLD.user_id AND (
+                    NEW.linked_at IS NOT DISTINCT FROM OLD.linked_at OR NEW.link_outcome IS NULL
+                    OR (NEW.link_outcome = 'linked') IS DISTINCT FROM (NEW.user_id IS NOT NULL)
+                ) THEN
                     {claimed}
                 END IF;
                 {kept}

@@ -401,7 +401,7 @@ def test_the_same_delivery_twice_is_one_text(post_office):
 def test_whether_keys_are_honoured_the_operator_says(settings, honours):
     settings.SMS_HONOURS_KEY = honours
     assert channels.get("sms").honours_key is honours
-    assert channels.get("push").honours_key is True
+    assert channels.get("push").honours_key is False
     assert channels.get("email").honours_key is False
 
 

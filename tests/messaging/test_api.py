@@ -231,6 +231,7 @@ def test_messages_of_an_event_are_for_whoever_may_see_it_or_was_sent_some(as_per
     assert ids(get(stranger, opened)) == []
     assert ids(get(AttendeeFactory(event=hidden).user_profile, hidden)) == []
     assert error_of(as_person(guest).get(f"/api/v1/events/{2**62}/messages/")) == (404, "not_found")
+    assert error_of(as_person(guest).get(f"/api/v1/events/{2**63}/messages/")) == (404, "not_found")
     MessageDelivery.objects.update(withdrawn_at=timezone.now())
     assert error_of(get(guest, hidden)) == (404, "not_found")
 

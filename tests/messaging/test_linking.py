@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, F
 from waffle.models import Switch
 
+from config.database import uuid7
 from messaging.models import FALLBACK_TO_USERS, LINK_BY_PHONE, EventGuest, MessageDelivery, UserLinkAudit
 from messaging.operations import links
 from messaging.triggers import linking
@@ -374,6 +375,49 @@ def test_a_row_loaded_past_the_triggers_gets_its_event_when_it_gets_its_person(m
 def test_a_guest_of_another_event_is_refused(message):
     with pytest.raises(IntegrityError, match="message's event"):
         insert(message, guest(factories.EventFactory()))
+
+
+@pytest.mark.parametrize(
+    ("missing", "constraint"),
+    [("guest_id", "messaging_delivery_guest_of_event"), ("message_id", "messaging_delivery_message_first")],
+)
+def test_a_delivery_does_not_come_before_its_guest_or_message(message, missing, constraint):
+    """Their keys are checked at commit; a guest who comes later in the transaction would be linked past it."""
+    ids = {"message_id": message.pk, "guest_id": guest(message.event).pk, missing: uuid7()}
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        sql(
+            "INSERT INTO message_deliveries (message_id, guest_id, channel) VALUES (%s, %s, 'sms')",
+            ids["message_id"],
+            ids["guest_id"],
+        )
+    assert refused.value.__cause__.diag.constraint_name == constraint
+
+
+def test_a_message_with_deliveries_stays_at_its_event(message):
+    elsewhere = factories.EventFactory()
+    draft = factories.MessageFactory(event=message.event)
+    insert(message, guest(message.event))
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        sql("UPDATE event_messages SET event_id = %s WHERE id = %s", elsewhere.pk, message.pk)
+    assert refused.value.__cause__.diag.constraint_name == "messaging_message_keeps_event"
+    sql("UPDATE event_messages SET event_id = %s WHERE id = %s", elsewhere.pk, draft.pk)
+
+
+@pytest.mark.parametrize("outcome", ["linked", "no_match", None])
+def test_a_link_by_hand_is_on_record_as_one_whatever_is_said_of_it(message, outcome):
+    one, person = guest(message.event), account(verified=False)
+    row = insert(message, one)
+    sql(
+        "UPDATE event_guests SET user_id = %s, linked_at = now(), link_outcome = %s, link_method = 'manual'"
+        " WHERE id = %s",
+        person.pk,
+        outcome,
+        one.pk,
+    )
+    row.refresh_from_db()
+    assert row.user == person
+    [linked] = UserLinkAudit.objects.filter(record_id=one.pk)
+    assert (linked.user_id, linked.outcome, linked.method) == (person.pk, "linked", "manual")
 
 
 def test_empty_contacts_are_none_and_addresses_lower(event):

@@ -271,6 +271,18 @@ def test_what_a_provider_refuses_has_its_reason_and_what_it_can_not_take_six_att
     assert len(post_office.texts) == 1
 
 
+def test_a_short_pause_is_waited_out(event, post_office):
+    message = announced(event, 15)
+    throttled = []
+    post_office.faults = lambda asked: (
+        throttled.append(asked) or Fault(status=429, retry_after="1")
+        if len(post_office.texts) >= 12 and not throttled
+        else None
+    )
+    deliver("sms")
+    assert (len(throttled), states(message)) == (1, {("sms", "sent"): 15})
+
+
 @pytest.mark.parametrize(("honours", "status", "texts"), [(False, "unknown", 1), (True, "sent", 1)])
 def test_an_answer_that_never_came_is_doubt_unless_the_key_is_honoured(
     event, post_office, settings, honours, status, texts
@@ -748,6 +760,19 @@ def test_a_person_with_two_lines_is_reached_over_each_channel_by_the_line_that_h
     message = sent(factories.MessageFactory(event=event, channels=["in_app", "sms", "email"]))
     assert message.recipients == 1
     assert states(message) == {("in_app", "sent"): 1, ("sms", "queued"): 1, ("email", "queued"): 1}
+
+
+def test_two_lines_with_one_number_of_whom_one_is_linked_are_one_person(event, post_office):
+    """Both deliveries would be theirs by the number: they are told once, and the preview says one."""
+    person = factories.UserProfileFactory(email_verified=False)
+    factories.EventGuestFactory(event=event, user=person, phone="+14155550100")
+    factories.EventGuestFactory(event=event, phone="+14155550100")
+    draft = factories.MessageFactory(event=event, channels=["in_app", "sms"])
+    assert (planning.summary(draft).recipients, planning.count(draft)) == (1, 1)
+    message = sent(draft)
+    assert (message.recipients, states(message)) == (1, {("in_app", "sent"): 1, ("sms", "queued"): 1})
+    deliver("sms")
+    assert [text.to for text in post_office.texts] == ["+14155550100"]
 
 
 def test_one_who_can_not_take_it_now_holds_up_nobody_else(event, post_office, settings):

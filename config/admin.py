@@ -46,6 +46,7 @@ from unfold.sites import UnfoldAdminSite
 
 from config import second_factor
 from config.errors import DomainError, NotAllowed, reference, translated
+from config.moments import MomentField, comes_twice, said_of_twice
 
 log = structlog.get_logger(__name__)
 
@@ -248,8 +249,8 @@ class Act:
     asked of ``rules`` for every single row. ``confirm`` looks at a selection and says what a person
     should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person.
     ``of_row``: the form is made for one row (``row=…, person=…``), so that it is asked on its page
-    only. ``done`` may be an ``ngettext_lazy`` by "count". ``leads``: from a row's page, to that of the row
-    of another kind which the operation gives.
+    only. ``done`` may be an ``ngettext_lazy`` by "count"; ``counts``: how many one outcome counts for.
+    ``leads``: from a row's page, to that of the row of another kind which the operation gives.
     """
 
     name: str
@@ -264,6 +265,7 @@ class Act:
     available: Callable[[models.Model], bool] = field(default=lambda row: True)
     confirm: Callable[[list], str | None] = field(default=lambda rows: None)
     ask: Callable[[models.Model, Any], str | None] = field(default=lambda row, person: None)
+    counts: Callable[[Any], int] = field(default=lambda outcome: 1)
     of_row: bool = False
     leads: bool = False
     icon: str = ""
@@ -284,7 +286,7 @@ class Report:
 
     def tell(self, request):
         if self.changed:
-            messages.success(request, f"{self.changed} {self.act.done % {'count': self.changed}}.")
+            messages.success(request, f"{self.changed:,} {self.act.done % {'count': self.changed}}.")
         if self.already:
             messages.info(request, f"{self.already} {self.act.already}.")
         for reason, names in self.failures.items():
@@ -311,7 +313,7 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
             if act.leads or (isinstance(result, type(row)) and result.pk != row.pk):
                 report.made = result
             if getattr(outcome, "changed", True):
-                report.changed += 1
+                report.changed += act.counts(outcome)
             else:
                 report.already += 1
     return report
@@ -532,10 +534,19 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         """The form carries what it showed, so that "changed" means by this person, not by anybody since."""
+        if isinstance(db_field, models.DateTimeField):
+            kwargs.setdefault("form_class", MomentField)
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None:
             field.show_hidden_initial = True
         return field
+
+    def save_form(self, request, form, change):
+        for name in form.changed_data:
+            value = form.cleaned_data.get(name)
+            if isinstance(form.fields.get(name), MomentField) and value and comes_twice(value):
+                messages.info(request, f"{form[name].label}: {said_of_twice(value)}")
+        return super().save_form(request, form, change)
 
     def save_model(self, request, obj, form, change):
         """Writes the changed fields only: a form opened an hour ago must not undo newer values."""

@@ -388,6 +388,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: "/static/turnout/icon.svg"},
     ],
     "STYLES": [lambda request: "/static/turnout/admin.css"],
+    "SCRIPTS": [lambda request: "/static/turnout/names.js"],
     "COMMAND": {"search_models": False, "show_history": False},
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "config.admin.navigation"},
     "ACCOUNT": {"navigation": lambda request: import_string("config.admin.account_links")(request)},

@@ -177,7 +177,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
         (_("In the room"), {"fields": [("visibility_enabled", "hidden"), "notifications_enabled"]}),
         (_("Record"), {"fields": ["owner_id", ("in_since", "updated")]}),
     ]
-    readonly_fields = ["marked_at", "by", "door_who", "hidden", "in_since", "updated"]
+    readonly_fields = ["marked_at", "by", "name", "hidden", "in_since", "updated"]
     in_since = at_event("created_at", _("in since"))
     updated = at_event("updated_at", _("updated"))
     hidden = at_event("hidden_at", _("hidden since"))
@@ -282,7 +282,7 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
     def get_fieldsets(self, request, obj=None):
         if self._sees_all(request):
             return super().get_fieldsets(request, obj)
-        return [(None, {"fields": ["door_who", "event", "status", "plus_ones", "attendance_status"]})]
+        return [(None, {"fields": ["name", "event", "status", "plus_ones", "attendance_status"]})]
 
     def get_search_fields(self, request):
         return self.search_fields if self._sees_all(request) else self.search_fields[:2]
@@ -300,6 +300,10 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
     @display(description=_("attendee"), header=True, ordering="user_profile__first_name")
     def door_who(self, attendee):
         return person_header(attendee.user_profile, contact=False)
+
+    @display(description=_("attendee"))
+    def name(self, attendee):
+        return attendee.user_profile.get_full_name() or _("(no name)")
 
     @display(description=_("status"), label={"active": "success", "removed": "danger"}, ordering="status")
     def state(self, attendee):

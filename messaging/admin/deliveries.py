@@ -42,12 +42,22 @@ CASES = {
     "no_account": _("nobody has verified this number"),
 }
 """What decided whose a delivery is (messaging/triggers), in words."""
+OF_PHONES = frozenset({"phone_off", "fallback_off", "no_account"})
+"""Those that tell why a number led to nobody."""
+NO_NUMBER = _("not linked, and no number to go by")
 
 
-def because(case) -> str:
+def because(case, number=True) -> str:
+    """``number``: whether there was a phone number that could have decided."""
     if not case:
         return ""
+    if not number and case in OF_PHONES:
+        return str(NO_NUMBER)
     return str(CASES.get(case) or _("linking failed ({})").format(case))
+
+
+def why(delivery) -> str:
+    return because(delivery.link_case, number=delivery.phone_number is not None)
 
 
 def seen_by(person, column="user"):
@@ -104,7 +114,7 @@ class DeliveryResource(SafeResource):
         return str(state_of(row)[1])
 
     def dehydrate_whose(self, row):
-        return ": ".join(filter(None, [account(row) or str(_("nobody yet")), because(row.link_case)]))
+        return ": ".join(filter(None, [account(row) or str(_("nobody yet")), why(row)]))
 
     def dehydrate_sent(self, row):
         return row.sent_at.astimezone(zone_of(row)).strftime("%Y-%m-%d %H:%M") if row.sent_at else ""
@@ -202,7 +212,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fieldsets = [
-        (None, {"fields": [("name", "address"), ("of_message", "event"), ("channel", "state"), "reason"]}),
+        (None, {"fields": [("name", "address"), ("of_message", "event"), ("channel", "state_words"), "reason"]}),
         (_("Whose it is"), {"fields": ["whose", ("link_outcome", "decided_by"), "link_changed"]}),
         (
             _("On its way"),
@@ -213,7 +223,7 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
         "name",
         "address",
         "of_message",
-        "state",
+        "state_words",
         "reason",
         "whose",
         "decided_by",
@@ -291,13 +301,17 @@ class MessageDeliveryAdmin(ReadOnly, Exportable, DomainAdmin):
     def state(self, row):
         return state_of(row)
 
+    @display(description=_("status"))
+    def state_words(self, row):
+        return state_of(row)[1]
+
     @display(description=_("reason"))
     def reason(self, row):
         return row.error or "–"
 
     @display(description=_("whose it is"))
     def whose(self, row):
-        return f"{account(row) or _('nobody yet')}: {because(row.link_case)}" if row.link_case else "–"
+        return f"{account(row) or _('nobody yet')}: {why(row)}" if row.link_case else "–"
 
     @display(description=_("decided by"))
     def decided_by(self, row):

@@ -23,7 +23,7 @@ from ..models.messages import filled
 from ..operations import guests
 from ..views import imports
 from .deliveries import COLOURS as STATUS_COLOURS
-from .deliveries import because, seen_by
+from .deliveries import seen_by, why
 from .deliveries import state_of as delivery_state
 from .record import COLOURS as OUTCOME_COLOURS
 
@@ -353,7 +353,7 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
                 "title": filled(str(row.message), name=guest.guest_name, event=guest.event.title),
                 "at": local(row.created_at, guest.event.zone),
                 "state": (STATUS_COLOURS[delivery_state(row)[0]], delivery_state(row)[1]),
-                "link": because(row.link_case) if row.user_id is None else gettext("has a person"),
+                "link": why(row) if row.user_id is None else gettext("has a person"),
             }
             for row in rows
         ]

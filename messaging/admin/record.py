@@ -2,6 +2,7 @@
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -17,7 +18,16 @@ from config.admin import DomainAdmin, ReadOnly, ScopedFilter
 from config.celery import start
 
 from .. import channels
-from ..models import FALLBACK_TO_USERS, LINK_BY_PHONE, Channel, ChannelState, LinkOutcome, OptOut, UserLinkAudit
+from ..models import (
+    FALLBACK_TO_USERS,
+    LINK_BY_PHONE,
+    Channel,
+    ChannelState,
+    LinkOutcome,
+    MessageDelivery,
+    OptOut,
+    UserLinkAudit,
+)
 from ..models.audit import SWITCHES
 from .deliveries import account, because, how, seen_by
 from .words import moment, zone_of
@@ -54,7 +64,10 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
 
     def get_queryset(self, request):
         rows = super().get_queryset(request)
-        return rows.annotate(sees_user=seen_by(request.user), sees_actor=seen_by(request.user, "actor"))
+        called = MessageDelivery.objects.filter(pk=OuterRef("record_id"), phone_number__isnull=False)
+        return rows.annotate(
+            sees_user=seen_by(request.user), sees_actor=seen_by(request.user, "actor"), has_number=Exists(called)
+        )
 
     def zone_of(self, request, row):
         return zone_of(row) if row else None
@@ -80,7 +93,8 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
 
     @display(description=gettext_lazy("because"))
     def why(self, row):
-        return because(row.details.get("case")) or "–"
+        number = row.has_number or row.table_name == "event_guests"
+        return because(row.details.get("case"), number=number) or "–"
 
     @display(description=gettext_lazy("person"))
     def whose(self, row):

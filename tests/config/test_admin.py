@@ -14,8 +14,10 @@ import openpyxl
 import psycopg
 import pytest
 import structlog
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -44,6 +46,7 @@ from tests.factories import (
     SessionFactory,
     SpeakerFactory,
     UserProfileFactory,
+    member,
 )
 
 REQUESTS = "admin:requests_joinrequest_changelist"
@@ -478,12 +481,27 @@ def test_times_on_the_days_when_the_clock_changes(desk, event):
     # In the last night of March there is no half past two, in October there are two.
     response = save("2030-03-31", "02:30")
     assert response.status_code == 200
-    (sentence,) = response.context["adminform"].form.errors["starts_at"]
-    assert "couldn’t be interpreted in time zone Europe/Berlin" in sentence and "typed" not in sentence
-    assert save("2030-10-27", "02:30").status_code == 200
-    assert save("2030-03-31", "03:30").status_code == 302
+    assert response.context["adminform"].form.errors == {
+        "starts_at": [
+            "On that day the clocks go forward, and skip 02:30 (Europe/Berlin). Give an earlier or a later time."
+        ]
+    }
+    assert told(save("2030-10-27", "02:30"))[0] == (
+        "Starts: On that day the clocks go back, and 02:30 comes twice: the first was taken, 02:30 CEST."
+    )
+    event.refresh_from_db()
+    assert event.starts_at == datetime(2030, 10, 27, 0, 30, tzinfo=UTC)
+    assert len(told(save("2030-03-31", "03:30"))) == 1
     event.refresh_from_db()
     assert event.starts_at == datetime(2030, 3, 31, 1, 30, tzinfo=UTC)
+
+    # What somebody chose elsewhere stays as long as nobody enters another time.
+    second = datetime(2030, 10, 27, 1, 30, tzinfo=UTC)
+    Event.objects.filter(pk=event.pk).update(starts_at=second)
+    response = desk.post(change_page(event), opened(desk, change_page(event)) | {"venue": "Elsewhere"})
+    assert (response.status_code, len(told(response))) == (302, 1)
+    event.refresh_from_db()
+    assert (event.starts_at, event.venue) == (second, "Elsewhere")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -500,6 +518,66 @@ def test_sessions_are_in_their_events_zone_also_when_new(desk, event):
     session = Session.objects.get()
     assert session.starts_at == datetime(2030, 7, 1, 9, 30, tzinfo=ZoneInfo("Europe/Berlin"))
     assert "Mon 01 Jul 2030, 09:30 CEST" in desk.get(reverse("admin:events_session_changelist")).content.decode()
+
+
+# -- What is heard of a page ------------------------------------------------------------------------------
+
+
+def test_what_can_be_pressed_or_filled_in_has_a_name(sign_in, transactional_db):
+    owner = UserProfileFactory()
+    more_rows(owner, 1)
+    draft = MessageFactory(event=Event.objects.first(), scheduled_at=timezone.now())
+    page = sign_in(owner)
+    nameless = []
+    lists = [reverse(f"admin:{label.lower().replace('.', '_')}_changelist") for label in QUERIES]
+    for address in [reverse("admin:index"), *lists[:-1], change_page(draft), change_page(Event.objects.first())]:
+        page.goto(address)
+        page.wait_for_load_state("load")
+        page.wait_for_timeout(100)
+        nameless += [(address, one) for one in page.evaluate(NAMELESS)]
+    assert nameless == []
+    page.goto(change_page(draft))
+    links = page.locator(".datetimeshortcuts a").evaluate_all("all => all.map(one => one.getAttribute('aria-label'))")
+    assert links == [
+        "Today (Send at: day)",
+        "Choose a Date (Send at: day)",
+        "Now (Send at: time)",
+        "Choose a Time (Send at: time)",
+    ]
+    assert page.get_by_role("textbox", name="Send at: day").count() == 1
+
+
+NAMELESS = """() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
+    .filter((one) => one.checkVisibility())
+    .filter((one) => {
+        const named = [...(one.labels ?? [])].some((label) => label.textContent.trim());
+        const inside = one.cloneNode(true);
+        inside.querySelectorAll("[aria-hidden=true], .material-symbols-outlined").forEach((icon) => icon.remove());
+        const words = one.matches("a, button") && (inside.textContent.trim() || inside.querySelector("img[alt]")?.alt);
+        const linked = document.getElementById(one.getAttribute("aria-labelledby"))?.textContent.trim();
+        const said = one.getAttribute("aria-label") || one.title || (one.type === "submit" && one.value);
+        return !(named || words || linked || said);
+    }).map((one) => one.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.django_db
+def test_a_list_says_how_many_it_found_only_where_that_is_fewer_than_all(desk, event):
+    EventGuestFactory(event=event, guest_name="Anna")
+    page = reverse("admin:messaging_eventguest_changelist")
+    assert "Show all" not in words_of(desk.get(page).content.decode())
+    for query in ("?q=Anna", "?removed=no"):
+        assert "1 result ( Show all )" in words_of(desk.get(page + query).content.decode())
+
+
+def test_the_title_of_a_list_is_read_on_a_phone(sign_in, transactional_db):
+    guest = EventGuestFactory(guest_name="Anna")
+    owner = UserProfileFactory()
+    Membership.objects.create(organization=guest.event.organization, user_profile=owner, role="owner")
+    page = sign_in(owner, width=390)
+    for address in ("eventguest/?q=Anna", "eventguest/", "messagedelivery/?status=sent"):
+        page.goto(f"/admin/messaging/{address}")
+        cut = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.trim())"
+        assert page.locator("h1, h1 a, h1 span").evaluate_all(cut) == [], address
 
 
 # -- What people are called -----------------------------------------------------------------------------------
@@ -644,6 +722,53 @@ def more_rows(owner, count):
         InvitationLinkFactory(event=event, created_by=owner)
         Ban.objects.create(event=event, user_profile=request.user_profile, reason="Why", banned_by=owner)
         IntegrityResult.objects.create(name=organization.slug, level="healthy", violations=0, checked_at=timezone.now())
+
+
+class Read(HTMLParser):
+    """What a person reads of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.words, self.unseen = [], False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.unseen = tag in ("script", "style")
+
+    def handle_data(self, text):
+        self.words += [] if self.unseen else text.split()
+
+
+def words_of(html) -> str:
+    return " ".join(Read(html).words)
+
+
+@pytest.mark.django_db
+def test_no_page_shows_what_was_meant_for_a_list(client):
+    """A badge of a list is a key and its words; on a page of its own, the words alone."""
+    operator = UserProfileFactory(is_superuser=True)
+    more_rows(operator, 1)
+    client.force_login(operator, backend=BACKEND)
+    pages = {label: apps.get_model(label).objects.first() for label in QUERIES.keys() - {"messaging.ChannelState"}}
+    seen = {label: words_of(client.get(change_page(row), follow=True).content.decode()) for label, row in pages.items()}
+    assert {label: words for label, words in seen.items() if "('" in words} == {}
+    assert {label: words for label, words in seen.items() if "['" in words} == {}
+    assert "Status Waiting" in seen["messaging.MessageDelivery"]
+    for model_admin in admin.site._registry.values():  # some badges are there in some cases only
+        fields = flatten_fieldsets(model_admin.fieldsets or [(None, {"fields": model_admin.fields or []})])
+        columns = [
+            getattr(model_admin, name, None)
+            for name in {*fields, *model_admin.readonly_fields}
+            if name in dir(model_admin)
+        ]
+        assert [one for one in columns if hasattr(one, "label") or hasattr(one, "header")] == [], model_admin
+
+
+@pytest.mark.django_db
+def test_the_door_reads_an_attendees_name(client, event):
+    attendee = AttendeeFactory(event=event, user_profile__first_name="Anna", user_profile__last_name="Ek")
+    client.force_login(member(event.organization, "door"), backend=BACKEND)
+    assert "Attendee Anna Ek Event" in words_of(client.get(change_page(attendee)).content.decode())
 
 
 @pytest.mark.django_db

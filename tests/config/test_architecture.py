@@ -123,6 +123,7 @@ MORE = {
         "mail",  # where it goes, for the settings and the channel
         "mailbox",  # what the demo's site has sent
         "management",
+        "moments",  # a day and a time as people enter them
         "openapi",  # how the document is made
         "post_office",  # where the demo and the tests send to
         "privacy",  # the registry of personal data; what a log may hold

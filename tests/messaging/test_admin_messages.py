@@ -270,19 +270,59 @@ def test_candidates_are_searched_by_name_and_address(desk, event):
         assert desk.get(page, query).status_code == 404
 
 
+@pytest.mark.parametrize("meanwhile", ["sent", "scheduled", "deleted"])
+def test_what_was_written_to_a_draft_that_is_none_any_more_stands_in_the_form_of_a_new_one(
+    desk, event, organizer, post_office, meanwhile
+):
+    anna, _ben = guests(event, "Anna", "Ben")
+    details = {"guests": [str(anna.pk)], "people": []}
+    at = timezone.now() + timedelta(days=2)
+    message = draft(event, subject="Old", audience="picked", audience_details=details, scheduled_at=at)
+    form = form_of(desk, page_of(message)) | {"subject": ["New"], "body": ["All that I wrote"], "_continue": ["1"]}
+    match meanwhile:
+        case "sent":
+            announcements.send_now(message_id=message.pk, actor=organizer)
+        case "scheduled":
+            announcements.schedule(message_id=message.pk, actor=organizer)
+        case "deleted":
+            desk.post(page_of(message, "delete"), {"post": "yes"})
+    response = desk.post(page_of(message), form)
+    assert errors(response) == {
+        "__all__": [
+            "This is no draft any more: it was sent, scheduled or deleted meanwhile, and what you wrote was not "
+            "saved. It stands here as a new message: save it, or leave it."
+        ]
+    }
+    assert list(Message.objects.values_list("subject", flat=True)) == ([] if meanwhile == "deleted" else ["Old"])
+    html = response.content.decode()
+    assert f'action="{ADD}"' in html
+    shown = Filled(html, "message_form").data
+    assert desk.post(ADD, shown | {"_continue": ["1"]}).status_code == 302
+    kept = Message.objects.get(subject="New")
+    assert (kept.event, kept.body, kept.status, kept.created_by) == (event, "All that I wrote", "draft", organizer)
+    assert (kept.channels, kept.audience, kept.audience_details) == (["in_app", "email"], "picked", details)
+    assert kept.scheduled_at == at.replace(microsecond=0)
+
+
+def test_nobody_learns_of_a_closed_message_whom_it_is_not_shown(as_role, event, organizer, post_office):
+    """Nor may who only looks write by this way."""
+    guests(event, "Anna")
+    message = sent(draft(event, subject="Old"), organizer)
+    form = {"subject": "New", "body": "x", "when": "now", "_continue": "1"}
+    assert as_role("viewer").post(page_of(message), form).status_code == 403
+    assert as_role("organizer", EventFactory().organization).post(page_of(message), form).status_code == 404
+    assert as_role("organizer").post(page_of(message, "change").replace(str(message.pk), "x"), form).status_code == 404
+    assert as_role("organizer").post(page_of(MessageFactory.build()), form).status_code == 404
+    assert list(Message.objects.values_list("subject", flat=True)) == ["Old"]
+
+
 def test_only_drafts_are_changed_and_deleted(desk, event, organizer, post_office):
     guests(event, "Anna")
     message = draft(event)
-    form = form_of(desk, page_of(message)) | {"subject": ["New"], "_continue": ["1"]}
     announcements.send_now(message_id=message.pk, actor=organizer)
-    response = desk.post(page_of(message), form)
-    assert (response.status_code, told(response)) == (
-        302,
-        ["This is no draft any more: what you wrote was not saved."],
-    )
     assert desk.post(page_of(message, "delete"), {"post": "yes"}).status_code == 403
     message.refresh_from_db()
-    assert (message.subject != "New", message.status) == (True, "sending")
+    assert message.status == "sending"
     other = draft(event)
     assert desk.post(page_of(other, "delete"), {"post": "yes"}).status_code == 302
     assert not Message.objects.filter(pk=other.pk).exists()
@@ -517,6 +557,14 @@ def act(client, row, name, **data):
     return client.post(reverse(f"admin:messaging_{row._meta.model_name}_act", args=(row.pk, name)), data)
 
 
+def confirmed(client, row, name):
+    """The act's page is read, and its button pressed."""
+    asked = client.get(reverse(f"admin:messaging_{row._meta.model_name}_act", args=(row.pk, name)))
+    return act(
+        client, row, name, **{key: value for key, [value] in Filled(asked.content.decode(), "act_form").data.items()}
+    )
+
+
 def test_one_watches_it_going_out(desk, on_its_way):
     text = read(desk.get(page_of(on_its_way)))
     for sentence in (
@@ -548,13 +596,16 @@ def test_it_is_stopped_continued_and_ended(desk, on_its_way):
     assert told(act(desk, on_its_way, "resume")) == ["1 going on."]
     act(desk, on_its_way, "stop")
     asked = desk.get(reverse("admin:messaging_message_act", args=(on_its_way.pk, "withdraw_rest")))
-    assert "Whatever has not left yet never will." in read(asked)
-    assert told(act(desk, on_its_way, "withdraw_rest", act_form="1")) == ["1 ended: what had not left was taken back."]
+    assert "1 delivery will never leave: E-mail 1. Whatever has not left yet never will." in read(asked)
+    assert told(act(desk, on_its_way, "withdraw_rest", act_form="1")) == []
+    by_mail(on_its_way, "Dan").refresh_from_db()
+    assert by_mail(on_its_way, "Dan").status == "queued"
+    assert told(confirmed(desk, on_its_way, "withdraw_rest")) == ["1 ended: what had not left was taken back."]
     on_its_way.refresh_from_db()
     assert (on_its_way.status, by_mail(on_its_way, "Dan").status) == ("sent", "failed")
     assert by_mail(on_its_way, "Dan").withdrawn_at is not None
     text = read(desk.get(page_of(on_its_way)))
-    assert "Withdrawn 4 people had it by then, of 4" in text and "Taken back by an organiser before it" in text
+    assert "Withdrawn 1 person had it by then, of 4" in text and "Taken back by an organiser before it" in text
     assert "Withdrawn" in read(desk.get(LIST))
 
 
@@ -568,7 +619,7 @@ def test_nothing_that_was_taken_back_is_offered_again(desk, event, organizer, po
     anna = by_mail(message, "Anna")
     assert "Held: the message is stopped" in read(desk.get(DELIVERIES))
     assert "Held: the message is stopped" in read(desk.get(page_of(anna)))
-    act(desk, message, "withdraw_rest", act_form="1")
+    confirmed(desk, message, "withdraw_rest")
     text = read(desk.get(page_of(message)))
     assert "Withdrawn 0 people had it by then, of 2" in text and "Nobody could be reached" not in text
     assert desk.get(page_of(message, "progress")).json()["acts"] == ["copy"]
@@ -586,10 +637,173 @@ def test_of_a_stopped_message_nothing_is_sent_again(desk, on_its_way):
 
 
 def test_what_failed_is_sent_again_all_together(desk, on_its_way):
-    assert told(act(desk, on_its_way, "retry_failed")) == ["1 sent again where it had failed."]
+    assert told(act(desk, on_its_way, "retry_failed")) == []
+    assert by_mail(on_its_way, "Ben").status == "bounced"
+    asked = read(desk.get(reverse("admin:messaging_message_act", args=(on_its_way.pk, "retry_failed"))))
+    assert "1 delivery goes out again: E-mail 1. To the addresses that they have by now. Nobody else gets it." in asked
+    assert told(confirmed(desk, on_its_way, "retry_failed")) == ["1 delivery waits to be sent again."]
     states = {name: by_mail(on_its_way, name).status for name in ("Anna", "Ben", "Cleo", "Dan")}
     assert states == {"Anna": "delivered", "Ben": "queued", "Cleo": "unknown", "Dan": "queued"}
     assert "retry_failed" not in desk.get(page_of(on_its_way, "progress")).json()["acts"]
+
+
+def test_several_are_sent_again_after_a_word_about_how_many(desk, event, organizer, on_its_way):
+    other = sent(draft(event, subject="Parking at {event}", channels=["in_app", "sms", "email"]), organizer)
+    other.deliveries.filter(channel="email", guest__guest_name__in=["Anna", "Ben"]).update(status="failed", error="x")
+    fine = sent(draft(event, subject="Menu for {event}"), organizer)
+    data = {"action": "retry_failed", "_selected_action": [on_its_way.pk, other.pk, fine.pk]}
+    asked = desk.post(LIST, data)
+    words = "3 deliveries go out again: E-mail 3. They are of 3 messages."
+    assert words in read(asked)
+    assert by_mail(on_its_way, "Ben").status == "bounced"
+    answer = Filled(asked.content.decode(), "act_form").data
+    assert answer["confirmed"] == [words]
+    response = desk.post(LIST, answer)
+    assert told(response) == [
+        "3 deliveries wait to be sent again.",
+        f"1 could not be changed. Menu for {event.title}: There is nothing to send again here.",
+    ]
+    assert {by_mail(one, "Ben").status for one in (on_its_way, other)} == {"queued"}
+
+
+def test_whoever_has_no_account_has_nothing_in_the_app(desk, event, organizer, post_office):
+    anna, ben, cleo = guests(event, "Anna", "Ben", "Cleo")
+    person = UserProfileFactory()
+    EventGuest.objects.filter(pk=anna.pk).update(user=person, link_outcome="linked", linked_at=timezone.now())
+    message = sent(draft(event), organizer)
+    message.deliveries.filter(guest=cleo, channel="email").update(status="sent")
+    act(desk, message, "stop")
+    assert "2 deliveries will never leave: E-mail 2." in read(
+        desk.get(reverse("admin:messaging_message_act", args=(message.pk, "withdraw_rest")))
+    )
+    confirmed(desk, message, "withdraw_rest")
+    assert set(message.deliveries.filter(channel="in_app").values_list("guest", "status")) == {
+        (one.pk, "sent") for one in (anna, ben, cleo)
+    }
+    assert "Withdrawn 2 people had it by then, of 3" in read(desk.get(page_of(message)))
+
+
+def test_numbers_are_written_one_way(desk, event, organizer, post_office):
+    EventGuestFactory.create_batch(1200, event=event, email=None, phone=None)
+    (anna,) = guests(event, "Anna")
+    message = draft(event)
+    text = read(desk.get(page_of(message, "preview")))
+    for sentence in (
+        "1,201 people get it",
+        "In the app 1,201",
+        "1,200 not: no e-mail address",
+        "and 1,191 more",
+        "1,200 of them have no account yet",
+        "Send now to 1,201 people",
+    ):
+        assert sentence in text, (sentence, text)
+    sent(message, organizer)
+    text = read(desk.get(page_of(message)))
+    assert "Sending 1,201 of 1,202 1,201 people" in text and "In the app 1,201 Sent 1,201" in text
+    act(desk, message, "stop")
+    confirmed(desk, message, "withdraw_rest")
+    assert "Withdrawn 0 people had it by then, of 1,201" in read(desk.get(page_of(message)))
+    assert "Invited, 1,201 people" in read(desk.get(LIST))
+
+
+def test_a_message_in_the_app_alone_is_over_at_once(desk, event, organizer):
+    guests(event, "Anna")
+    message = sent(draft(event, channels=["in_app"]), organizer)
+    assert (message.status, message.error, message.finished_at is not None) == ("sent", "", True)
+    assert "Sent 1 person" in read(desk.get(page_of(message)))
+    assert message.history.first().history_change_reason == "all deliveries are decided"
+
+
+# -- What one should know ----------------------------------------------------------------------------
+
+
+CALLED_OFF = "The event is cancelled. The message can go out all the same: make sure that its text fits."
+
+
+def test_a_draft_that_was_put_back_says_why_until_it_goes_out(desk, event, organizer, post_office):
+    guests(event, "Anna")
+    message = draft(event, anchor="starts_at", anchor_offset=timedelta(hours=-2))
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    event.starts_at = timezone.now() + timedelta(hours=1)
+    event.save()
+    assert sending.begin_due() == []
+    why = "It was not sent: when the event was moved, its time was past."
+    pages = [page_of(message), page_of(message, "preview"), LIST]
+    assert [why in read(desk.get(page)) for page in pages] == [True, True, True]
+    assert "Draft again: it was not sent" in read(desk.get(LIST))
+    written(desk, event, page_of(message), subject="Another", when="now")
+    assert [why in read(desk.get(page)) for page in pages] == [True, True, True]
+    sent(message, organizer)
+    assert [why in read(desk.get(page)) for page in (page_of(message), LIST)] == [False, False]
+
+
+def test_a_cancelled_event_is_named_wherever_its_message_is_written(desk, event, organizer, post_office):
+    guests(event, "Anna")
+    message = draft(event, scheduled_at=timezone.now() + timedelta(days=1))
+    pages = [f"{ADD}?event={event.pk}", page_of(message), page_of(message, "preview")]
+    assert [CALLED_OFF in read(desk.get(page)) for page in pages] == [False, False, False]
+    event.status = "cancelled"
+    event.save()
+    assert [CALLED_OFF in read(desk.get(page)) for page in pages] == [True, True, True]
+    assert f"{event.starts_at.astimezone(event.zone):%d %b %Y} · cancelled" in read(desk.get(ADD))
+    assert desk.post(page_of(message, "preview"), {"schedule": "1"} | looked_at(message)).url == page_of(message)
+    assert CALLED_OFF in read(desk.get(page_of(message)))
+    sent(message, organizer)
+    assert CALLED_OFF not in read(desk.get(page_of(message)))
+
+
+def test_a_text_too_long_for_an_sms_is_said_to_be_cut_off_and_what_all_of_it_costs(desk, event, post_office):
+    for number in range(3):
+        EventGuestFactory(event=event, guest_name=f"G{number}", phone=f"+1415555010{number}")
+    message = draft(event, subject="", body="a" * 18_000, channels=["sms"])
+    text = read(desk.get(page_of(message, "preview")))
+    for sentence in (
+        "SMS · 1,600 characters, 24 parts × 3 people: about 72 parts in all",
+        "The text has 18,000 characters, and an SMS takes 1,600: the rest is cut off.",
+    ):
+        assert sentence in text, (sentence, text)
+    Message.objects.filter(pk=message.pk).update(body="a" * 1600)
+    text = read(desk.get(page_of(message, "preview")))
+    assert "SMS · 1,600 characters, 11 parts × 3 people: about 33 parts in all" in text and "cut off" not in text
+
+
+def test_what_no_button_does_is_not_promised(desk, as_role, event, post_office):
+    message = draft(event)
+    at_once = "At once, when you press the button."
+    text = read(desk.get(page_of(message, "preview")))
+    assert "When Not yet: nobody would get it." in text and at_once not in text
+    guests(event, "Anna")
+    assert f"When {at_once}" in read(desk.get(page_of(message, "preview")))
+    Message.objects.filter(pk=message.pk).update(body="")
+    text = read(desk.get(page_of(message, "preview")))
+    assert "When Not before it has what it lacks." in text and at_once not in text
+    Message.objects.filter(pk=message.pk).update(body="Hello")
+    text = read(as_role("viewer").get(page_of(message, "preview")))
+    assert "When Once somebody who may send it does." in text and at_once not in text
+
+
+def test_a_test_says_over_what_it_does_not_come_and_why(desk, event, post_office):
+    message = draft(event, channels=["in_app", "push", "sms", "email"])
+    assert told(desk.post(page_of(message, "preview"), {"test": "1"})) == [
+        "A test is on its way to you: In the app, E-mail.",
+        "Not over Push: no device with the app.",
+        "Not over SMS: no phone number.",
+    ]
+
+
+def test_the_history_names_who_did_what_once(desk, event, organizer, post_office):
+    guests(event, "Anna")
+    message = sent(draft(event, channels=["in_app"]), organizer)
+    html = desk.get(page_of(message, "history")).content.decode()
+    rows = re.findall(r"<tr>(.*?)</tr>", html.split('id="change-history"')[1], re.S)
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S)[1:] for row in rows]
+    assert cells == [
+        ["What", "By"],
+        ["all deliveries are decided", "the system"],
+        ["1 deliveries made", "the system"],
+        ["sent", organizer.get_full_name()],
+        ["written", "the system"],
+    ]
 
 
 def test_a_copy_is_a_draft_of_its_own(desk, on_its_way):
@@ -650,7 +864,8 @@ def test_the_systems_notices_are_only_looked_at(desk, event):
 def test_deliveries_say_whom_how_far_why_and_whose(desk, event, on_its_way):
     text = read(desk.get(f"{DELIVERIES}?message__id__exact={on_its_way.pk}&status__exact=bounced"))
     assert (
-        "Ben ben@example.org Doors E-mail Bounced 550 No such user nobody yet: no linked guest has this number" in text
+        "Ben ben@example.org Doors E-mail Bounced 550 No such user nobody yet: not linked, and no number to go by"
+        in text
     )
     for query, count in (
         ("?status__exact=unknown", 1),
@@ -790,7 +1005,7 @@ def test_deliveries_are_exported_as_the_page_shows_them(desk, event, on_its_way)
             "Bounced",
             "550 No such user",
             0,
-            "nobody yet: no linked guest has this number",
+            "nobody yet: not linked, and no number to go by",
             None,
             "Europe/Berlin",
         ),

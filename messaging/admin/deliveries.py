@@ -57,7 +57,8 @@ def because(case, number=True) -> str:
 
 
 def why(delivery) -> str:
-    return because(delivery.link_case, number=delivery.phone_number is not None)
+    number = delivery.phone_number or (delivery.guest and delivery.guest.phone)
+    return because(delivery.link_case, number=bool(number))
 
 
 def seen_by(person, column="user"):

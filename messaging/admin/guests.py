@@ -346,7 +346,7 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
 
     @staticmethod
     def _deliveries(guest):
-        rows = MessageDelivery.objects.filter(guest=guest).select_related("message").order_by("-pk")[:SHOWN]
+        rows = MessageDelivery.objects.filter(guest=guest).select_related("message", "guest").order_by("-pk")[:SHOWN]
         return [
             {
                 "row": row,

@@ -2,7 +2,7 @@
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -64,7 +64,8 @@ class UserLinkAuditAdmin(ReadOnly, DomainAdmin):
 
     def get_queryset(self, request):
         rows = super().get_queryset(request)
-        called = MessageDelivery.objects.filter(pk=OuterRef("record_id"), phone_number__isnull=False)
+        known = Q(phone_number__isnull=False) | Q(guest__phone__isnull=False)
+        called = MessageDelivery.objects.filter(known, pk=OuterRef("record_id"))
         return rows.annotate(
             sees_user=seen_by(request.user), sees_actor=seen_by(request.user, "actor"), has_number=Exists(called)
         )

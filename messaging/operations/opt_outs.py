@@ -1,5 +1,6 @@
 """Who wants no more of it, over which channel, of one event or at all."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
@@ -8,11 +9,12 @@ from django.core import signing
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from config.errors import NotFound, Outcome, operation
-from events.models import Event
+from events.models import Event, UserProfile
 
-from ..models import Channel, MessageDelivery, OptOut
+from ..models import Channel, EventGuest, MessageDelivery, OptOut, UserLinkAudit
 
 SIGNER = signing.Signer(salt="messaging.unsubscribe", sep=".")
 
@@ -53,25 +55,61 @@ class Subscription(NamedTuple):
     event_id: int | None
 
 
-def unsubscribe_url(*, delivery_id: UUID) -> str:
+def unsubscribe_url(*, delivery_id: UUID, address: str) -> str:
     """The page behind a mail's link, which works for whoever has the mail, as long as its address is known here.
 
-    The link names the delivery: addresses of people have no place in the access log of a web server.
+    The link names the delivery, and by a keyed hash the address that this mail goes to: addresses of people have
+    no place in the access log of a web server.
     """
-    return settings.SITE_URL + reverse("unsubscribe", args=(SIGNER.sign(delivery_id.hex),))
+    named = delivery_id.hex + _mark(settings.SECRET_KEY, delivery_id, address)
+    return settings.SITE_URL + reverse("unsubscribe", args=(SIGNER.sign(named),))
 
 
 def subscription(token) -> Subscription:
-    """What the link is about. Raises NotFound where it isn't one of ours, Forgotten."""
+    """What the link is about. Raises NotFound where it isn't one of ours, Forgotten.
+
+    A delivery that is sent again goes to the address that its guest has by then, which is no business of whoever
+    has the first mail.
+    """
     try:
-        pk = UUID(SIGNER.unsign(token))
+        named = SIGNER.unsign(token)
+        pk, mark = UUID(named[:HEX]), named[HEX:]
     except (signing.BadSignature, ValueError):
         raise NotFound from None
-    row = MessageDelivery.objects.filter(pk=pk, channel=Channel.EMAIL).values_list("email", "event_id").first()
-    if row is None or not row[0]:
+    delivery = MessageDelivery.objects.filter(pk=pk, channel=Channel.EMAIL).only("email", "event", "guest").first()
+    if delivery is None or not delivery.email:
         raise Forgotten
-    address, event_id = row
-    return Subscription(Channel.EMAIL, _written(Channel.EMAIL, address), event_id)
+    if not mark:  # of a mail from before links named their address
+        return Subscription(Channel.EMAIL, _written(Channel.EMAIL, delivery.email), delivery.event_id)
+    keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    for address in _addresses(delivery):
+        if any(constant_time_compare(_mark(key, pk, address), mark) for key in keys):
+            return Subscription(Channel.EMAIL, _written(Channel.EMAIL, address), delivery.event_id)
+    raise Forgotten
+
+
+HEX, MARK = 32, 16
+"""Characters of a link's token: of the delivery's id, and of the hash of its address."""
+
+
+def _mark(key, delivery_id, address) -> str:
+    """Of the delivery too, so that links don't tell which of them go to the same address."""
+    value = f"{delivery_id.hex} {_written(Channel.EMAIL, address)}"
+    return salted_hmac("messaging.unsubscribe.address", value, secret=key, algorithm="sha256").hexdigest()[:MARK]
+
+
+def _addresses(delivery) -> Iterator[str]:
+    """Where the delivery may have been sent to, the likeliest first: its guest and its people, now and before."""
+    yield delivery.email
+    people = UserLinkAudit.objects.filter(record_id__in=filter(None, (delivery.pk, delivery.guest_id)))
+    people = people.exclude(user=None).order_by().values("user")
+    for kept in (
+        EventGuest.objects.filter(pk=delivery.guest_id),
+        EventGuest.history.filter(id=delivery.guest_id),
+        UserProfile.objects.filter(pk__in=people),
+        UserProfile.history.filter(id__in=people),
+    ):
+        yield from kept.exclude(email=None).order_by().values_list("email", flat=True).distinct()
 
 
 def outs(subscription) -> set[int | None]:

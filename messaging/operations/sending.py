@@ -310,7 +310,9 @@ def _parcel(row) -> channels.Parcel:
         event_id=row["event_id"],
         event_title=row["event_title"],
         organization=row["organization"],
-        unsubscribe_url=opt_outs.unsubscribe_url(delivery_id=row["id"]) if row["channel"] == "email" else None,
+        unsubscribe_url=(
+            opt_outs.unsubscribe_url(delivery_id=row["id"], address=row["email"]) if row["channel"] == "email" else None
+        ),
     )
 
 

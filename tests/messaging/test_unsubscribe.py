@@ -9,8 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from events.operations import privacy
-from messaging.models import EventGuest, OptOut
-from messaging.operations import opt_outs
+from messaging.models import EventGuest, MessageDelivery, OptOut
+from messaging.operations import guests, opt_outs
 from tests import factories
 
 EMAIL = "ada@example.org"
@@ -40,7 +40,7 @@ def page_for(event=None, address=EMAIL):
 
 
 def page_of(delivery):
-    return urlsplit(opt_outs.unsubscribe_url(delivery_id=delivery.pk)).path
+    return urlsplit(opt_outs.unsubscribe_url(delivery_id=delivery.pk, address=delivery.email or EMAIL)).path
 
 
 def opted_out():
@@ -59,7 +59,7 @@ def choices(html):
 
 def test_the_link_is_the_sites_and_short_enough(settings, event):
     settings.SITE_URL = "https://turnout.example"
-    url = opt_outs.unsubscribe_url(delivery_id=mail(event).pk)
+    url = opt_outs.unsubscribe_url(delivery_id=mail(event).pk, address="a" * 60 + "@example.org")
     assert url.startswith("https://turnout.example/unsubscribe/")
     assert len(url) < 150 and re.fullmatch(r"[\w./:-]+", url)
 
@@ -67,8 +67,9 @@ def test_the_link_is_the_sites_and_short_enough(settings, event):
 def test_the_link_says_nothing_of_whom_it_is_for(event):
     one, other = mail(event), mail(event)
     signed, signature = page_of(one).split("/")[2].split(".")
-    assert (signed, len(signature)) == (one.pk.hex, 43)
+    assert (signed[:32], len(signed), len(signature)) == (one.pk.hex, 48, 43)
     assert page_of(one) == page_of(one) != page_of(other)
+    assert page_of(one).split("/")[2][32:48] != page_of(other).split("/")[2][32:48]  # nor that both are hers
 
 
 def test_the_link_works_whatever_the_case_and_whatever_became_of_the_guest(client, event):
@@ -76,6 +77,59 @@ def test_the_link_works_whatever_the_case_and_whatever_became_of_the_guest(clien
     EventGuest.objects.update(email="new@example.org", removed_at=timezone.now())
     client.post(page_of(one), ONE_CLICK)
     assert opted_out() == {("email", EMAIL, event.pk, "unsubscribe")}
+
+
+def test_the_link_is_for_the_address_that_its_mail_went_to(client, event, organizer):
+    guest = factories.EventGuestFactory(event=event, email="old@example.org")
+    delivery = mail(event, "old@example.org", guest=guest)
+    first = page_of(delivery)
+    guests.change(guest_id=guest.pk, changes={"email": "new@example.org"}, actor=organizer)
+    MessageDelivery.objects.update(email="new@example.org")  # sent again
+    delivery.refresh_from_db()
+    second = page_of(delivery)
+    assert "old@example.org" in shown(client, first) and "new@example.org" not in shown(client, first)
+    assert "new@example.org" in shown(client, second) and "old@example.org" not in shown(client, second)
+    client.post(first, ONE_CLICK)
+    assert opted_out() == {("email", "old@example.org", event.pk, "unsubscribe")}
+    client.post(second, {"choice": "all"})
+    assert opted_out() == {
+        ("email", "old@example.org", event.pk, "unsubscribe"),
+        ("email", "new@example.org", None, "unsubscribe"),
+    }
+
+
+def test_the_link_is_for_the_address_that_a_person_had(client, event):
+    person = factories.UserProfileFactory(email="old@example.org")
+    delivery = mail(event, "old@example.org", guest=None, user=person)
+    page = page_of(delivery)
+    person.email = "new@example.org"
+    person.save()
+    MessageDelivery.objects.update(email="new@example.org")
+    client.post(page, ONE_CLICK)
+    assert opted_out() == {("email", "old@example.org", event.pk, "unsubscribe")}
+
+
+def test_the_link_of_an_address_that_nobody_had_is_forgotten(client, event):
+    delivery = mail(event)
+    page = urlsplit(opt_outs.unsubscribe_url(delivery_id=delivery.pk, address="other@example.org")).path
+    assert (client.get(page).status_code, client.post(page, ONE_CLICK).status_code) == (410, 410)
+    assert opted_out() == set()
+
+
+def test_links_of_mails_from_before_work(client, event):
+    delivery = mail(event)
+    page = f"/unsubscribe/{opt_outs.SIGNER.sign(delivery.pk.hex)}/"
+    assert EMAIL in shown(client, page)
+    client.post(page, ONE_CLICK)
+    assert opted_out() == {("email", EMAIL, event.pk, "unsubscribe")}
+
+
+def test_links_outlive_a_change_of_the_key(client, event, settings):
+    page = page_for(event)
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another" * 10
+    assert EMAIL in shown(client, page)
+    settings.SECRET_KEY_FALLBACKS = []
+    assert client.get(page).status_code == 410
 
 
 @pytest.mark.django_db(transaction=True)

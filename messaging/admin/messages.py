@@ -1,10 +1,12 @@
 """An organiser's message: written, looked at, sent or scheduled, and watched until the last has it."""
 
 from functools import partial
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
 from django.contrib import messages as told
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Count, IntegerField, OuterRef, Q, Subquery, Value, When
 from django.http import Http404, HttpResponseRedirect, JsonResponse
@@ -29,7 +31,7 @@ from ..models import Channel, DeliveryStatus, EventGuest, Kind, Message, Message
 from ..operations import announcements
 from .preview import preview_of
 from .watching import watched
-from .words import COLOURS, audience_of, named, state_of, title_of, two_lines, zone_of
+from .words import COLOURS, audience_of, called_off, counted, figure, named, state_of, title_of, two_lines, zone_of
 
 Status = Message.Status
 
@@ -53,6 +55,49 @@ def _is_sending(message):
 
 def _is_stopped(message):
     return message.status == Status.SENDING and bool(message.stopped_at)
+
+
+def rest_of(messages) -> str:
+    """What would be taken back, in numbers."""
+    said = numbers_of(
+        announcements.waiting([one.pk for one in messages if _is_stopped(one)]),
+        ngettext_lazy(
+            "%(shown)s delivery will never leave: %(over)s.",
+            "%(shown)s deliveries will never leave: %(over)s.",
+            "count",
+        ),
+        len(messages) > 1,
+    )
+    if not said and all(one.fanned_out_at for one in messages):
+        return _("No delivery waits: whatever there is has left, or failed.")
+    return said or _("No delivery has been made yet: nobody gets it.")
+
+
+def failed_of(messages) -> str | None:
+    """What would be sent again, in numbers."""
+    return numbers_of(
+        announcements.failed([one.pk for one in messages if _can_try_again(one)]),
+        ngettext_lazy(
+            "%(shown)s delivery goes out again: %(over)s.", "%(shown)s deliveries go out again: %(over)s.", "count"
+        ),
+        len(messages) > 1,
+    )
+
+
+def numbers_of(deliveries, words, several) -> str | None:
+    """How many deliveries, of which channels; of several messages, of how many. None where there are none."""
+    by = dict(deliveries.order_by().values_list("channel").annotate(number=Count("pk")))
+    if not by:
+        return None
+    count, over = sum(by.values()), counted(by)
+    if several:
+        of = deliveries.order_by().values("message").distinct().count()
+        over = ngettext("{} (of {} message)", "{} (of {} messages)", of).format(over, figure(of))
+    return str(words % {"count": count, "shown": figure(count), "over": over})
+
+
+def _can_try_again(message) -> bool:
+    return message.status in Status.OUT and not message.stopped_at
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -88,6 +133,8 @@ class MessageAdmin(HistoryAdmin):
     sortable_by = ()
     ordering = ["-pk"]
     change_form_template = "admin/message_form.html"
+    object_history_list_template = "admin/message_history.html"
+    history_list_display = ("reason", "at", "person")
     fieldsets = [
         (None, {"fields": ["event", "subject", "body"]}),
         (gettext_lazy("How"), {"fields": ["channels"]}),
@@ -122,6 +169,8 @@ class MessageAdmin(HistoryAdmin):
             gettext_lazy("ended: what had not left was taken back"),
             _is_stopped,
             form=forms.Form,
+            confirm=rest_of,
+            ask=lambda message, person: rest_of([message]),
             help=gettext_lazy(
                 "Whatever has not left yet never will. Whoever has got it keeps it: that can't be undone."
             ),
@@ -132,8 +181,13 @@ class MessageAdmin(HistoryAdmin):
             "retry_failed",
             gettext_lazy("Send again to those it failed for"),
             announcements.retry_failed,
-            gettext_lazy("sent again where it had failed"),
-            lambda message: message.status in Status.OUT and not message.stopped_at,
+            ngettext_lazy("delivery waits to be sent again", "deliveries wait to be sent again", "count"),
+            _can_try_again,
+            form=forms.Form,
+            confirm=failed_of,
+            ask=lambda message, person: failed_of([message]),
+            counts=lambda outcome: outcome.deliveries,
+            help=gettext_lazy("To the addresses that they have by now. Nobody else gets it."),
             icon="replay",
         ),
         act(
@@ -195,7 +249,9 @@ class MessageAdmin(HistoryAdmin):
     @display(description=gettext_lazy("message"), header=True)
     def what(self, message):
         kind = "" if message.kind == Kind.ANNOUNCEMENT else message.get_kind_display()
-        return [title_of(message, message.event), kind or Truncator(" ".join(message.body.split())).chars(70)]
+        why_back = message.error if message.status == Status.DRAFT else ""
+        below = why_back or kind or Truncator(" ".join(message.body.split())).chars(70)
+        return [title_of(message, message.event), below]
 
     @display(description=gettext_lazy("state"), label=COLOURS, ordering="status")
     def state(self, message):
@@ -210,7 +266,7 @@ class MessageAdmin(HistoryAdmin):
         reached = message.recipients
         parts = [audience_of(message)]
         if reached is not None:
-            parts.append(ngettext("{} person", "{} people", reached).format(f"{reached:,}"))
+            parts.append(ngettext("{} person", "{} people", reached).format(figure(reached)))
         return ", ".join(filter(None, parts)) or "–"
 
     @display(description=gettext_lazy("when"))
@@ -220,9 +276,17 @@ class MessageAdmin(HistoryAdmin):
 
     @display(description=gettext_lazy("by"))
     def by(self, message):
-        if message.created_by is None:
-            return _("the system")
-        return message.created_by.get_full_name() or str(message.created_by)
+        return _by(message.created_by)
+
+    # -- its history -------------------------------------------------------------------------------
+
+    @staticmethod
+    def at(record):
+        return local(record.history_date, zone_of(record))
+
+    @staticmethod
+    def person(record):
+        return _by(record.history_user)
 
     # -- who may, and what is closed ------------------------------------------------------------------
 
@@ -257,6 +321,7 @@ class MessageAdmin(HistoryAdmin):
         class OwnForm(form_class):
             def __init__(self, *args, **kwargs):
                 super().__init__(*args, person=request.user, **kwargs)
+                self.called_off = called_off(self.of_event)
 
         return OwnForm
 
@@ -271,15 +336,44 @@ class MessageAdmin(HistoryAdmin):
     def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
         if object_id is None:
             return super().changeform_view(request, object_id, form_url, extra_context)
+        if request.method == "POST" and (event := self._closed_to(request, object_id)):
+            return self._as_new(request, event, extra_context)
         message = self._row_or_404(request, object_id)
         if self.has_change_permission(request, message):
             return super().changeform_view(request, object_id, form_url, extra_context)
         if request.method in ("GET", "HEAD"):
             return self.watch(request, message)
-        if not super().has_change_permission(request, message):
-            raise PermissionDenied
-        told.error(request, _("This is no draft any more: what you wrote was not saved."))
-        return HttpResponseRedirect(request.path)
+        raise PermissionDenied
+
+    def _shown_again(self, request, object_id, form_url, extra_context, sentence):
+        """Where it was sent while this was being saved, it is no form that could be shown again."""
+        if object_id and (event := self._closed_to(request, object_id)):
+            return self._as_new(request, event, extra_context)
+        return super()._shown_again(request, object_id, form_url, extra_context, sentence)
+
+    def _closed_to(self, request, object_id):
+        """The event of a message that was a draft when the person opened it, and is sent, scheduled or deleted."""
+        try:
+            key = UUID(unquote(object_id))
+        except ValueError:
+            return None
+        message = Message.objects.filter(pk=key).first() or Message.history.filter(id=key, history_type="-").first()
+        if message is None or message.kind != Kind.ANNOUNCEMENT:
+            return None
+        if isinstance(message, Message) and _is_draft(message):
+            return None
+        event = message.event
+        return event if event and request.user.has_perm("messaging.add_message", event) else None
+
+    def _as_new(self, request, event, extra_context):
+        """What was written to a message that is closed by now stands in the form of a new one: nothing is lost."""
+        request.POST = request.POST.copy()
+        request.POST["event"], request.POST["version"] = str(event.pk), ""
+        sentence = _(
+            "This is no draft any more: it was sent, scheduled or deleted meanwhile, and what you wrote was not "
+            "saved. It stands here as a new message: save it, or leave it."
+        )
+        return super()._shown_again(request, None, reverse(f"admin:{self._route('add')}"), extra_context, sentence)
 
     def save_model(self, request, obj, form, change):
         if change:
@@ -356,6 +450,8 @@ class MessageAdmin(HistoryAdmin):
                 test = announcements.send_test(message_id=message.pk, actor=request.user).row
                 over = test.deliveries.values_list("channel", flat=True)
                 told.success(request, _("A test is on its way to you: {}.").format(named(set(over))))
+                for channel, why in announcements.left_out_of(test, request.user).items():
+                    told.warning(request, _("Not over {}: {}.").format(Channel(channel).label, why))
             elif "schedule" in request.POST:
                 announcements.schedule(message_id=message.pk, actor=request.user, seen=request.POST.get("seen", ""))
                 told.success(request, _("Scheduled. Until then it can be taken off the schedule."))
@@ -403,6 +499,7 @@ class MessageAdmin(HistoryAdmin):
                 "by": self.by(message),
                 "kind": "" if message.kind == Kind.ANNOUNCEMENT else message.get_kind_display(),
                 "open": message.is_open and message.kind == Kind.ANNOUNCEMENT,
+                "called_off": called_off(message.event) if message.status in (Status.SCHEDULED, Status.DRAFT) else "",
             }
             return TemplateResponse(request, "admin/message_watch.html", context).render()
 
@@ -425,6 +522,10 @@ class MessageAdmin(HistoryAdmin):
 
 PAGE = 20
 """Guests, and people, that one page of the search box shows."""
+
+
+def _by(person) -> str:
+    return _("the system") if person is None else person.get_full_name() or str(person)
 
 
 def _is_draft(message) -> bool:

@@ -6,13 +6,11 @@ from django.utils.translation import gettext as _
 from events.admin import local
 
 from .. import audiences
-from ..channels import Parcel
-from ..channels.sms import sms_parts
-from ..channels.sms import text as sms_text
+from ..channels import Parcel, sms
 from ..models import Channel, Message
 from ..models.messages import filled
 from ..operations import announcements, planning
-from .words import audience_of, masked, named, state_of, zone_of
+from .words import audience_of, called_off, masked, named, state_of, zone_of
 
 
 def preview_of(message, viewer) -> dict:
@@ -21,6 +19,8 @@ def preview_of(message, viewer) -> dict:
     found = planning.summary(message) if ready else None
     first = found.sample[0].name if found and found.sample else viewer.get_full_name()
     due = message.due_moment
+    look = looks(message, first or _("Jane Doe"))
+    by_sms = found.by_channel.get(Channel.SMS, 0) if found else 0
     return {
         "message": message,
         "state": state_of(message),
@@ -31,7 +31,10 @@ def preview_of(message, viewer) -> dict:
         "channels": found and [_channel(found, one) for one in message.channels],
         "sample": found and [_sampled(one) for one in found.sample],
         "more": found and max(0, found.recipients - len(found.sample)),
-        "looks": looks(message, first or _("Jane Doe")),
+        "looks": look,
+        "by_sms": by_sms,
+        "all_parts": by_sms * look["parts"],
+        "called_off": called_off(message.event),
         "due": due and local(due, zone_of(message)),
         "past": due is not None and due <= timezone.now(),
         "scheduled": message.status == Message.Status.SCHEDULED,
@@ -72,7 +75,7 @@ def looks(message, name) -> dict:
         event_title=words["event"],
         organization="",
     )
-    text = sms_text(parcel)
+    text, whole = sms.text(parcel), sms.whole(parcel)
     return {
         "name": name,
         "subject": subject,
@@ -81,5 +84,8 @@ def looks(message, name) -> dict:
         "email": Channel.EMAIL in message.channels,
         "sms": text if Channel.SMS in message.channels else None,
         "characters": len(text),
-        "parts": sms_parts(text),
+        "parts": sms.sms_parts(text),
+        "whole": len(whole),
+        "longest": sms.LONGEST,
+        "cut": text != whole,
     }

@@ -2,6 +2,8 @@
 
 from urllib.parse import urlencode
 
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -49,9 +51,10 @@ def _can_go_again(message, progress) -> bool:
 
 
 def had(message) -> int:
-    """How many guests and people have got it, over any channel."""
-    arrived = MessageDelivery.objects.filter(message=message, status__in=DeliveryStatus.ARRIVED).order_by()
-    return arrived.values("guest", "user").distinct().count()
+    """How many have got it, over any channel: in the app, of those who have an account."""
+    arrived = MessageDelivery.objects.filter(message=message, status__in=DeliveryStatus.ARRIVED, withdrawn_at=None)
+    arrived = arrived.filter(~Q(channel=Channel.IN_APP) | Q(user__isnull=False))
+    return arrived.order_by().values(whose=Coalesce("user", "guest")).distinct().count()
 
 
 def deliveries_of(message, **filters) -> str:

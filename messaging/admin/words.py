@@ -1,6 +1,7 @@
 """How messages and their times are put in words, on all pages about them."""
 
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from unfold.decorators import display
@@ -14,6 +15,7 @@ from ..models.messages import filled
 Status = Message.Status
 COLOURS = {
     Status.DRAFT.value: "default",
+    "put_back": "warning",
     Status.SCHEDULED.value: "info",
     Status.SENDING.value: "primary",
     "stopped": "warning",
@@ -30,7 +32,24 @@ def zone_of(row):
 
 def title_of(message, event) -> str:
     """How a list names a message: with the event's title filled in; the name stays a placeholder."""
-    return filled(str(message), name="{name}", event=event.title if event else "")
+    return filled(message.opening, name="{name}", event=event.title if event else "")
+
+
+def figure(number: int) -> str:
+    """A number as all pages about messages write it; ``floatformat:"0g"`` in their templates."""
+    return number_format(number, decimal_pos=0, use_l10n=True, force_grouping=True)
+
+
+def counted(by_channel: dict[str, int]) -> str:
+    """How many of each channel: "SMS 3, E-mail 1,200"."""
+    return ", ".join(f"{one.label} {figure(by_channel[one])}" for one in Channel if by_channel.get(one))
+
+
+def called_off(event) -> str:
+    """What to know of a message that may still go out about an event that is cancelled."""
+    if event is None or event.status != event.Status.CANCELLED:
+        return ""
+    return _("The event is cancelled. The message can go out all the same: make sure that its text fits.")
 
 
 def moment(column, label):
@@ -68,20 +87,22 @@ def audience_of(message) -> str:
         return ""
     if audience.key != "picked":
         return str(audience.label)
-    return _("{}: {}").format(audience.label, sum(len(ids) for ids in message.audience_details.values()))
+    return _("{}: {}").format(audience.label, figure(sum(len(ids) for ids in message.audience_details.values())))
 
 
 def state_of(message, done: int | None = None, total: int | None = None) -> tuple[str, str]:
     """A key for the colour, and the state as a short sentence. ``done`` of ``total`` deliveries are decided."""
     if message.status == Status.SCHEDULED:
         return message.status, _("Scheduled for {}").format(local(message.due_moment, zone_of(message)))
+    if message.status == Status.DRAFT and message.error:
+        return "put_back", _("Draft again: it was not sent")
     if message.withdrawn_at and message.status in Status.OUT:
         return "withdrawn", _("Withdrawn")
     if message.status != Status.SENDING:
         return message.status, message.get_status_display()
     if message.stopped_at:
         words = _("Stopped at {done} of {total}") if total else _("Stopped before it began")
-        return "stopped", words.format(done=f"{done:,}", total=f"{total:,}") if total else words
+        return "stopped", words.format(done=figure(done), total=figure(total)) if total else words
     if not total:
         return message.status, _("Sending begins")
-    return message.status, _("Sending {done} of {total}").format(done=f"{done:,}", total=f"{total:,}")
+    return message.status, _("Sending {done} of {total}").format(done=figure(done), total=figure(total))

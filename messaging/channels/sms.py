@@ -47,9 +47,14 @@ class Sms(HttpChannel):
 
 
 def text(parcel) -> str:
+    """What leaves: a text that is too long is cut off."""
+    words = whole(parcel)
+    return words if len(words) <= LONGEST else words[: LONGEST - 1].rstrip() + "…"
+
+
+def whole(parcel) -> str:
     """Subject and text, as one: an SMS has no subject."""
-    whole = "\n".join(filter(None, (parcel.subject.strip(), parcel.body.strip()))).replace("\x00", "")
-    return whole if len(whole) <= LONGEST else whole[: LONGEST - 1].rstrip() + "…"
+    return "\n".join(filter(None, (parcel.subject.strip(), parcel.body.strip()))).replace("\x00", "")
 
 
 GSM = frozenset(

@@ -26,6 +26,7 @@ from config.admin import ACT_LIMIT, roles_for
 from events.models import Event
 
 from .. import audiences, channels
+from ..channels.sms import LONGEST
 from ..models import Channel, EventGuest
 from ..models.messages import Anchor, validate_offset
 
@@ -171,6 +172,12 @@ def pickable(event, term="") -> tuple[models.QuerySet, models.QuerySet]:
     return guests.order_by("guest_name", "pk"), people.order_by("first_name", "last_name", "pk")
 
 
+def event_label(event) -> str:
+    """An event as the list of choices shows it."""
+    cancelled = _("cancelled") if event.status == Event.Status.CANCELLED else ""
+    return " · ".join(filter(None, [str(event), f"{event.starts_at.astimezone(event.zone):%d %b %Y}", str(cancelled)]))
+
+
 def picked_label(one) -> str:
     """A guest or a person, with where they are reached, as the list of choices shows them."""
     name = one.guest_name if isinstance(one, EventGuest) else one.get_full_name()
@@ -202,6 +209,7 @@ class MessageForm(forms.ModelForm):
         show_hidden_initial=True,
     )
     relative = RelativeField(label=_("How long"), required=False, show_hidden_initial=True)
+    longest_sms = LONGEST
     version = forms.CharField(required=False, widget=forms.HiddenInput)
     """Of a draft, when it was changed last as this page knows."""
 
@@ -252,7 +260,7 @@ class MessageForm(forms.ModelForm):
         field.required = True
         field.widget = UnfoldAdminSelect2Widget()
         field.queryset = self._events(person).order_by(away(timezone.now()), "-starts_at", "-pk")
-        field.label_from_instance = lambda event: f"{event} · {event.starts_at.astimezone(event.zone):%d %b %Y}"
+        field.label_from_instance = event_label
 
     def _offer_channels(self):
         field, off = self.fields["channels"], channels.off_reasons()

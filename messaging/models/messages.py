@@ -204,6 +204,13 @@ class Message(models.Model):
         triggers = [touched(), deliveries.message_keeps_event()]
 
     def __str__(self):
+        """With the event's title in it, which is asked for where the words have a place for it."""
+        words = self.opening
+        return filled(words, name="{name}", event=self.event.title) if "{event}" in words and self.event_id else words
+
+    @property
+    def opening(self) -> str:
+        """The first words, placeholders as they are."""
         return self.subject or self.body[:60] or str(_("(empty)"))
 
     @property

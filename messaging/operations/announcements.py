@@ -5,6 +5,7 @@ Every act locks the message. What it starts goes on in tasks (sending.py), which
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 from django.db import connection
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from config.celery import start
 from config.database import uuid7, write
 from config.errors import DomainError, Outcome, lock, operation
+from events.models import Event
 
 from .. import audiences, channels
 from ..models import Channel, DeliveryStatus, Kind, Message, MessageDelivery
@@ -163,10 +165,13 @@ def begin(message, actor, reason):
 
 @operation
 def schedule(*, message_id, actor, seen: str | None = None) -> Outcome:
-    """It goes out at its time, or relative to the event. ``seen``: the fingerprint of what was read.
+    """It goes out at its time, or relative to the event. ``seen``: the fingerprint of what was read. Locks the
+    event too: whether it is called off or moved from now on is told by what it is now.
 
     Raises MessageIncomplete, TimeIsPast, NotADraft, MessageChanged.
     """
+    event_id = Message.objects.filter(pk=message_id).values_list("event_id", flat=True).first()
+    event = lock(Event.objects, pk=event_id) if event_id else None
     message = lock(Message.objects.select_related("event"), pk=message_id)
     if message.status == Message.Status.SCHEDULED:
         return Outcome(message, changed=False)
@@ -178,6 +183,7 @@ def schedule(*, message_id, actor, seen: str | None = None) -> Outcome:
         raise MessageIncomplete(what=_("it has no time"))
     if message.due_moment <= timezone.now():
         raise TimeIsPast
+    sending.keep_on_record(event)
     _set(message, actor, "scheduled", status=Message.Status.SCHEDULED, error="")
     return Outcome(message, changed=True)
 
@@ -232,6 +238,15 @@ def _start_channels(message):
             start("messaging.tasks.run", channel)
 
 
+WAITING = Q(status=DeliveryStatus.QUEUED) | Q(status=DeliveryStatus.SENDING, handed_at=None)
+"""What has not left yet."""
+
+
+def waiting(messages):
+    """The deliveries that ``withdraw_rest`` takes back."""
+    return MessageDelivery.objects.filter(WAITING, message__in=messages)
+
+
 @operation
 def withdraw_rest(*, message_id, actor) -> Outcome:
     """Whatever has not left yet never will, and shows in nobody's inbox. Locks the message.
@@ -242,8 +257,7 @@ def withdraw_rest(*, message_id, actor) -> Outcome:
     message = lock(Message.objects, pk=message_id)
     if not message.stopped_at or message.status != Message.Status.SENDING:
         raise NotADraft(status=message.get_status_display().lower())
-    waiting = Q(status=DeliveryStatus.QUEUED) | Q(status=DeliveryStatus.SENDING, handed_at=None)
-    withdrawn = MessageDelivery.objects.filter(waiting, message=message).update(
+    withdrawn = waiting([message]).update(
         status=DeliveryStatus.FAILED, withdrawn_at=Now(), error=str(sending.WITHDRAWN), claim=None, claimed_until=None
     )
     fields = {"stopped_at": None, "withdrawn_at": timezone.now()}
@@ -273,11 +287,19 @@ def send_test(*, message_id, actor) -> Outcome:
     )
     test = Message.objects.get(key=key)
     if not test.deliveries.exists():
-        candidates = planning.of_pairs(
-            [{"message": test.pk, "event": test.event_id, "channels": ",".join(test.channels), "person": actor.pk}]
-        )
-        raise NoOwnAddress(why="; ".join(planning.reasons(candidates)))
+        raise NoOwnAddress(why="; ".join(_why_not(test, actor, test.channels)))
     return Outcome(test, changed=True)
+
+
+def left_out_of(test: Message, actor) -> dict[str, str]:
+    """The channels over which a test doesn't come to the person, and why."""
+    over = set(test.deliveries.values_list("channel", flat=True))
+    return {one: "; ".join(_why_not(test, actor, [one])) for one in test.channels if one not in over}
+
+
+def _why_not(test, actor, over) -> list[str]:
+    pair = {"message": test.pk, "event": test.event_id, "channels": ",".join(over), "person": actor.pk}
+    return planning.reasons(planning.of_pairs([pair]))
 
 
 @operation
@@ -330,18 +352,30 @@ def _again(message, rows, actor) -> int:
     return count
 
 
+class SentAgain(NamedTuple):
+    """An Outcome that says how many deliveries it was."""
+
+    row: Message
+    changed: bool
+    deliveries: int
+
+
+def failed(messages):
+    """The deliveries that ``retry_failed`` sends again."""
+    return MessageDelivery.objects.filter(
+        message__in=messages, status__in=[DeliveryStatus.FAILED, DeliveryStatus.BOUNCED], withdrawn_at=None
+    )
+
+
 @operation
-def retry_failed(*, message_id, actor) -> Outcome:
+def retry_failed(*, message_id, actor) -> SentAgain:
     """All that failed or bounced goes out once more; unknown ones are left to a person.
 
     Raises NothingToRetry, MessageStopped.
     """
     message = lock(Message.objects, pk=message_id)
-    rows = MessageDelivery.objects.filter(
-        message=message, status__in=[DeliveryStatus.FAILED, DeliveryStatus.BOUNCED], withdrawn_at=None
-    )
-    _again(message, rows.values_list("pk", flat=True), actor)
-    return Outcome(message, changed=True)
+    count = _again(message, failed([message]).values_list("pk", flat=True), actor)
+    return SentAgain(message, changed=True, deliveries=count)
 
 
 def _locked(delivery_id):

@@ -63,8 +63,9 @@ def fan_out(*, message_id) -> int:
         return 0
     made = _make(message)
     log.info("message.fanned_out", message=str(message.pk), event_id=message.event_id, deliveries=made)
-    for channel in message.channels:
-        start("messaging.tasks.run", channel)
+    if not _end(message):
+        for channel in message.channels:
+            start("messaging.tasks.run", channel)
     return made
 
 
@@ -98,22 +99,62 @@ def begin_due() -> list[UUID]:
     return [message.pk for message in messages]
 
 
+KEPT = ("status", "starts_at", "ends_at")
+"""What of its event a scheduled message goes by."""
+
+
+def keep_on_record(event) -> None:
+    """What a message is scheduled against stands in the event's history, even where raw SQL wrote the event:
+    by it is told, later, what has changed. The event is locked."""
+    last = event.history.first()
+    if last is None or any(getattr(last, name) != getattr(event, name) for name in KEPT):
+        type(event).history.bulk_history_create([event], update=True, default_change_reason="as it was found")
+
+
+def _scheduled_at(message):
+    """When it was scheduled last."""
+    before = message.history.exclude(status=Message.Status.SCHEDULED).values_list("history_id", flat=True).first()
+    records = message.history.filter(status=Message.Status.SCHEDULED, history_id__gt=before or 0)
+    return records.values_list("history_date", flat=True).last() or message.updated_at
+
+
 def _is_overtaken(message) -> bool:
     """The event was called off, or moved so that the message's moment was past at once, since it was
-    scheduled: nobody meant it to go out like that."""
-    event = message.event
-    if event.updated_at <= message.updated_at:
+    scheduled: nobody meant it to go out like that. What else became of the event is no reason."""
+    return _was_called_off(message) or _was_moved_past(message)
+
+
+def _since_scheduled(message) -> list:
+    """The event's records from the one that held when the message was scheduled; the oldest first."""
+    at, history = _scheduled_at(message), message.event.history
+    held = history.filter(history_date__lte=at).values("history_date", *KEPT).first()
+    since = history.filter(history_date__gt=at).order_by("history_date", "history_id").values("history_date", *KEPT)
+    return [*filter(None, [held]), *since]
+
+
+def _was_called_off(message) -> bool:
+    cancelled = message.event.Status.CANCELLED
+    if message.event.status != cancelled:
         return False
-    moved = bool(message.anchor) and message.due_moment < event.updated_at
-    return moved or event.status == event.Status.CANCELLED
+    return any(record["status"] != cancelled for record in _since_scheduled(message))
+
+
+def _was_moved_past(message) -> bool:
+    if not message.anchor:
+        return False
+    moved_at, elsewhere = message.event.updated_at, False
+    for record in reversed(_since_scheduled(message)):
+        if elsewhere := record[message.anchor] != getattr(message.event, message.anchor):
+            break
+        moved_at = record["history_date"]
+    return elsewhere and message.due_moment < moved_at
 
 
 def _put_back(message):
-    cancelled = message.event.status == message.event.Status.CANCELLED
     message.status = Message.Status.DRAFT
     message.error = (
         _("It was not sent: the event was cancelled after it had been scheduled.")
-        if cancelled
+        if _was_called_off(message)
         else _("It was not sent: when the event was moved, its time was past.")
     )
     write([message], ["status", "error"], actor=SYSTEM, reason=message.error)
@@ -498,14 +539,18 @@ def _finish_notices(*, message_ids) -> int:
 @operation
 def _finish(*, message_id) -> bool:
     message = lock(Message.objects.select_related("event"), pk=message_id)
-    rows = message.deliveries.order_by()
     if message.status != Message.Status.SENDING or message.stopped_at:
         return False
     # Not of one that was over before, or whose rest was taken back: who came since isn't meant.
     if not message.finished_at and not message.withdrawn_at and _make(message):
         for channel in message.channels:
             start("messaging.tasks.run", channel)
-    found = set(rows.values_list("status", flat=True).distinct())
+    return _end(message)
+
+
+def _end(message) -> bool:
+    """It is over where all its deliveries are decided; whether it is. The message is locked."""
+    found = set(message.deliveries.order_by().values_list("status", flat=True).distinct())
     if found & DeliveryStatus.UNDECIDED:
         return False
     worked = bool(found & (DeliveryStatus.ARRIVED | {DeliveryStatus.UNKNOWN}))

@@ -54,12 +54,19 @@ count.className = "turnout-soft";
 count.id = "message-length";
 body.after(count);
 
+const LONGEST = Number(words.longest);
+const figure = (number) => number.toLocaleString(document.documentElement.lang || "en");
+
 function measure() {
   const filled = (text) => text.replaceAll("{name}", "Jane Doe").replaceAll("{event}", eventTitle());
   const whole = [filled(subject.value).trim(), filled(body.value).trim()].filter(Boolean).join("\n");
   const sms = form.querySelector("input[name=channels][value=sms]");
-  const shown = [`${[...body.value].length} ${words.characters}`];
-  if (sms?.checked) shown.push(words.parts.replace("%s", whole ? parts(whole) : 0));
+  const shown = [`${figure([...body.value].length)} ${words.characters}`];
+  const letters = [...whole];
+  const cut = letters.length > LONGEST;
+  const left = cut ? letters.slice(0, LONGEST - 1).join("").trimEnd() + "…" : whole;
+  if (sms?.checked) shown.push(words.parts.replace("%s", left ? parts(left) : 0));
+  if (sms?.checked && cut) shown.push(words.cut.replace("%s", figure(LONGEST)));
   count.textContent = shown.join(" · ");
 }
 

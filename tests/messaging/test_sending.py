@@ -170,7 +170,7 @@ def test_fanning_out_takes_as_many_statements_for_one_as_for_thirty(event, djang
         guests(event, count)
         message = factories.MessageFactory(event=event, channels=ALL)
         announcements.send_now(message_id=message.pk, actor=SYSTEM)
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             sending.fan_out(message_id=message.pk)
         assert message.deliveries.count() == 3 * count
 
@@ -567,6 +567,84 @@ def test_a_scheduled_message_that_its_event_has_overtaken_is_a_draft_again(event
         "Not sent: Soon",
         [organizer],
     )
+
+
+@pytest.mark.parametrize("by_sql", [False, True], ids=["saved", "sql"])
+def test_what_was_scheduled_for_a_cancelled_event_goes_out_whatever_else_becomes_of_the_event(event, organizer, by_sql):
+    guests(event, 1)
+    if by_sql:  # leaves no history
+        Event.objects.filter(pk=event.pk).update(status="cancelled")
+    else:
+        event.status = "cancelled"
+        event.save()
+    event.refresh_from_db()
+    message = factories.MessageFactory(event=event, scheduled_at=timezone.now() + timedelta(milliseconds=200))
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    event.description = "It is off. Tickets are paid back."
+    event.save()
+    time.sleep(0.3)
+    assert sending.begin_due() == [message.pk]
+    message.refresh_from_db()
+    assert (message.status, message.error) == ("sending", "")
+
+
+def test_a_cancellation_taken_back_and_made_again_is_one(event, organizer):
+    event.status = "cancelled"
+    event.save()
+    message = factories.MessageFactory(event=event, scheduled_at=timezone.now() + timedelta(milliseconds=200))
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    for status in ("published", "cancelled"):
+        event.status = status
+        event.save()
+    time.sleep(0.3)
+    assert sending.begin_due() == []
+    message.refresh_from_db()
+    assert (message.status, message.error) == (
+        "draft",
+        "It was not sent: the event was cancelled after it had been scheduled.",
+    )
+
+
+@pytest.mark.parametrize("history", [True, False], ids=["with", "without"])
+def test_an_event_that_is_changed_after_the_messages_moment_was_not_moved(event, organizer, history):
+    """Its description was, or it was moved while the moment was still to come."""
+    if not history:
+        event.history.all().delete()
+    guests(event, 1)
+    soon = timezone.now() + timedelta(milliseconds=300)
+    message = factories.MessageFactory(event=event, anchor="starts_at", anchor_offset=soon - event.starts_at)
+    moved = factories.MessageFactory(
+        event=event, anchor="ends_at", anchor_offset=soon - event.ends_at + timedelta(hours=1)
+    )
+    for one in (message, moved):
+        announcements.schedule(message_id=one.pk, actor=organizer)
+    event.ends_at -= timedelta(hours=1)
+    event.starts_at -= timedelta(milliseconds=50)
+    event.save()
+    time.sleep(0.4)
+    event.description = "Bring a coat."
+    event.save()
+    assert sorted(sending.begin_due()) == sorted([message.pk, moved.pk])
+    assert set(Message.objects.values_list("status", "error")) == {("sending", "")}
+
+
+def test_what_is_scheduled_anew_goes_by_what_the_event_is_by_then(event, organizer):
+    """Put back once, and scheduled again for the cancelled event: then it goes out."""
+    guests(event, 1)
+    message = factories.MessageFactory(event=event, scheduled_at=timezone.now() + timedelta(milliseconds=200))
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    event.status = "cancelled"
+    event.save()
+    time.sleep(0.3)
+    assert sending.begin_due() == []
+    Message.objects.filter(pk=message.pk).update(scheduled_at=timezone.now() + timedelta(milliseconds=200))
+    announcements.schedule(message_id=message.pk, actor=organizer)
+    message.refresh_from_db()
+    assert message.error == ""
+    event.venue = "Nowhere"
+    event.save()
+    time.sleep(0.3)
+    assert sending.begin_due() == [message.pk]
 
 
 def test_what_goes_out_is_what_was_looked_at(event, organizer):

@@ -50,6 +50,14 @@ def person_header(person, *, contact=True):
     return [name, (person.email or "") if contact else "", initials, *([picture] if picture else [])]
 
 
+def told_apart(person) -> str:
+    """A person by name and by where they are reached, for whoever must choose among namesakes."""
+    reached = person.phone if person.phone_verified else ""
+    if person.email:
+        reached = person.email if person.email_verified else _("{} (not verified)").format(person.email)
+    return " · ".join(filter(None, [person.get_full_name(), reached])) or str(person)
+
+
 class MinutesField(forms.Field):
     """A duration of the database, entered as whole minutes, as people count at a door."""
 
@@ -393,6 +401,9 @@ class UserProfileAdmin(HistoryAdmin):
         ("created_at", "updated_at"),
     ]
     readonly_fields = ["owner_id", "created_at", "updated_at"]
+
+    def choice_label(self, row):
+        return told_apart(row)
 
     @display(description=_("person"), header=True, ordering="first_name")
     def who(self, person):

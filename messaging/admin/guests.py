@@ -14,7 +14,7 @@ from import_export.fields import Field
 from unfold.decorators import display
 
 from config.admin import Act, Exportable, HistoryAdmin, SafeResource, ScopedFilter, card
-from events.admin import OfEvent, local
+from events.admin import OfEvent, local, told_apart
 from events.models import UserProfile
 
 from ..forms.guests import EventGuestForm, LinkGuestForm
@@ -123,6 +123,7 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
     search_fields = ["guest_name", "email"]
     search_help_text = _("Name, e-mail or phone")
     list_before_template = "admin/guest_links.html"
+    change_form_template = "admin/guest_form.html"
     change_form_after_template = "admin/guest_record.html"
     ordering = ["guest_name", "pk"]
     fieldsets = [
@@ -222,18 +223,19 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
         return [*fields, "guest_name", "phone", "email"] if obj and obj.is_removed else fields
 
     def save_model(self, request, obj, form, change):
+        names = {"guest_name", "phone", "email"}.intersection(form.changed_data)
+        new = {name: getattr(obj, name) for name in ("guest_name", "phone", "email") if name in names or not change}
         if not change:
-            made = guests.add(
-                event_id=obj.event_id, guest_name=obj.guest_name, phone=obj.phone, email=obj.email, actor=request.user
-            )
+            made = guests.add(event_id=obj.event_id, **new, actor=request.user, knowing=form.knowing)
             obj.pk, obj.link_outcome, obj.user_id = made.pk, made.link_outcome, made.user_id
         else:
-            names = {"guest_name", "phone", "email"}.intersection(form.changed_data)
-            new = {name: getattr(obj, name) for name in names}
-            guests.change(guest_id=obj.pk, changes=new, actor=request.user)
+            guests.change(guest_id=obj.pk, changes=new, actor=request.user, seen=form.seen, knowing=form.knowing)
             if obj.user_id and names - {"guest_name"}:
                 sentence = gettext("{} stays linked as before. Unlink them if that was somebody else.")
                 messages.warning(request, sentence.format(obj.guest_name))
+        if new.keys() - {"guest_name"} and not (obj.phone or obj.email):
+            sentence = gettext("{} has neither e-mail nor phone: messages reach them in the app only, once linked.")
+            messages.warning(request, sentence.format(obj.guest_name))
 
     def set_history_delta_changes(self, request, historical_records, foreign_keys_are_objs=True):
         """The history names no account: who may see it, the link's own record says."""
@@ -338,7 +340,7 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
             named = seen.filter(pk=person.pk).exists()
             accounts.append(
                 {
-                    "words": f"{person} · {words}" if named else capfirst(words),
+                    "words": f"{told_apart(person)} · {words}" if named else capfirst(words),
                     "others": guests.alike(guest, person)[: SHOWN + 1],
                 }
             )

@@ -22,6 +22,7 @@ from config.admin import roles_for
 from config.importing import UploadForm
 from config.tables import SIZE_LIMIT
 from config.tables.headings import LONGEST
+from events.admin import told_apart
 from events.models import Event, Organization, UserProfile
 from events.models.people import Role
 
@@ -67,7 +68,59 @@ class EventGuestForm(forms.ModelForm):
                 self.add_error("phone", error)
         else:
             cleaned["phone"] = None
+        self.knowing = []
+        if not self._changed_meanwhile() and not self.errors and event:
+            self._warn_of_others(event, cleaned)
         return cleaned
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """What stood in the fields when the page was opened."""
+        shown = {}
+        for name in self.fields.keys() & {"guest_name", "phone", "email"}:
+            widget = self.fields[name].hidden_widget()
+            shown[name] = widget.value_from_datadict(self.data, self.files, self[name].html_initial_name)
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def _changed_meanwhile(self) -> bool:
+        """Refused once, as a draft of a message is: what one changed stands there as one wrote it, all else
+        as it is by now."""
+        if self.instance._state.adding:
+            return False
+        seen = self.seen
+        now = {name: self[name].initial or "" for name in seen}
+        newer = [name for name, value in seen.items() if value != now[name]]
+        if not newer:
+            return False
+        mine, self.data = {*self.changed_data}, self.data.copy()
+        for name in newer:
+            if name not in mine:
+                self.data[self[name].html_name] = now[name]
+            elif self.data.get(self[name].html_name) != now[name]:
+                self.add_error(name, forms.ValidationError(_("Now there stands: {}").format(now[name] or "–")))
+            self.data[self[name].html_initial_name] = now[name]
+        sentence = _(
+            "Somebody changed this guest meanwhile. What you changed stands here as you wrote it, "
+            "all else as it is now. Save again to have it so."
+        )
+        self.add_error(None, forms.ValidationError(sentence, code="changed"))
+        return True
+
+    def _warn_of_others(self, event, cleaned):
+        """The same person twice on the list, or two who share a contact: only the organiser knows."""
+        new = {name: cleaned.get(name) for name in ("phone", "email") if cleaned.get(name) != self.initial.get(name)}
+        but = None if self.instance._state.adding else self.instance
+        others = guests.sharing(event.pk, phone=new.get("phone"), email=new.get("email"), but=but)
+        known = ",".join(str(one.pk) for one in others)
+        if self.data.get("knowingly", "") != known:
+            self.fields["knowingly"] = forms.BooleanField(
+                label=_("This is another guest: save all the same"),
+                required=False,
+                widget=UnfoldBooleanWidget(attrs={"value": known}),
+            )
+            error = guests.SharedContact(others=guests.named(others))
+            raise forms.ValidationError(str(error), code=error.code)
+        self.knowing = [one.pk for one in others]
 
 
 class LinkGuestForm(forms.Form):
@@ -94,6 +147,7 @@ class LinkGuestForm(forms.Form):
         )
         field.widget.choices = field.choices
         field.queryset = guests.known(row.event, person)
+        field.label_from_instance = told_apart
 
     def _offer_fitting(self, guest, viewer):
         fitting = guests.fitting(guest).exclude(pk=guest.user_id) if guest.is_parked else UserProfile.objects.none()
@@ -101,7 +155,7 @@ class LinkGuestForm(forms.Form):
         labels = {}
         for one in fitting:
             words = guests.masked(guest, one)
-            labels[one.pk] = f"{one} · {words}" if one.seen else capfirst(words)
+            labels[one.pk] = f"{told_apart(one)} · {words}" if one.seen else capfirst(words)
         alike = [pk for pk, label in labels.items() if [*labels.values()].count(label) > 1]
         labels |= {pk: f"{labels[pk]} ({number})" for number, pk in enumerate(alike, start=1)}
         if not labels:

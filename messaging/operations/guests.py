@@ -3,9 +3,10 @@
 Each operation locks the event first, as imports do, so that a list is changed by one at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -50,6 +51,16 @@ class BadGuestPhone(DomainError):
     constraints = ("messaging_eventguest_phone_e164",)
 
 
+class SharedContact(DomainError):
+    code = "shared_contact"
+    message = gettext_lazy("On the list already, with the same e-mail or phone: {others}.")
+
+
+class GuestChanged(DomainError):
+    code = "guest_changed"
+    message = gettext_lazy("Somebody changed this guest at the same moment. Look at them, and save again.")
+
+
 class LocalNumber(Exception):
     """A number without its area code: nobody can call it from elsewhere."""
 
@@ -68,12 +79,16 @@ def stored_phone(text: str, region: str | None) -> str:
 
 
 @operation
-def add(*, event_id, guest_name: str, phone: str | None, email: str | None, actor) -> EventGuest:
+def add(
+    *, event_id, guest_name: str, phone: str | None, email: str | None, actor, knowing: Collection[UUID] = ()
+) -> EventGuest:
     """Puts somebody on the list; ``phone`` in E.164. Whoever has verified the contact is linked, or parked.
 
-    Raises NotFound, NamelessGuest, BadGuestPhone.
+    ``knowing``: those of the list who have the same contact, as the person knows. Raises NotFound, NamelessGuest,
+    BadGuestPhone, SharedContact.
     """
     event = lock(Event.objects, pk=event_id)
+    _must_know(sharing(event.pk, phone=phone, email=email), knowing)
     guest = EventGuest(event=event, **_tidy({"guest_name": guest_name, "phone": phone, "email": email}))
     guest._history_user = actor
     guest.save(force_insert=True)
@@ -81,16 +96,27 @@ def add(*, event_id, guest_name: str, phone: str | None, email: str | None, acto
 
 
 @operation
-def change(*, guest_id, changes: Mapping[str, str | None], actor) -> Outcome:
+def change(
+    *,
+    guest_id,
+    changes: Mapping[str, str | None],
+    actor,
+    seen: Mapping[str, str | None] | None = None,
+    knowing: Collection[UUID] = (),
+) -> Outcome:
     """Writes another name, phone (E.164) or e-mail. A link stays, whatever it was made by.
 
-    Raises NotFound, GuestRemoved, NamelessGuest, BadGuestPhone.
+    ``seen``: what stood there, as the person knows; ``knowing``: who has the new contacts too. Raises NotFound,
+    GuestRemoved, NamelessGuest, BadGuestPhone, GuestChanged, SharedContact.
     """
     _event, guest = lock_with_event(EventGuest, guest_id)
     _must_be_listed(guest)
+    if any((value or None) != getattr(guest, name) for name, value in (seen or {}).items()):
+        raise GuestChanged
     new = {name: value for name, value in _tidy(changes).items() if value != getattr(guest, name)}
     if not new:
         return Outcome(guest, False)
+    _must_know(sharing(guest.event_id, phone=new.get("phone"), email=new.get("email"), but=guest), knowing)
     for name, value in new.items():
         setattr(guest, name, value)
     write([guest], [*new], actor=actor)
@@ -150,6 +176,34 @@ def _linked_by_hand(guest, person_id, outcome, actor):
     write([guest], ["user", "link_outcome", "link_method", "linked_by", "linked_at"], actor=actor)
     guest.refresh_from_db()  # the database says who attends
     return Outcome(guest, True)
+
+
+def sharing(event_id, *, phone: str | None, email: str | None, but: EventGuest | None = None) -> list[EventGuest]:
+    """Who has the phone or the e-mail on the event's list, those who were removed from it too."""
+    contact = Q(pk__in=[])
+    if phone:
+        contact |= Q(phone=phone)
+    if email:
+        contact |= Q(email=email.strip().lower())
+    others = EventGuest.objects.filter(contact, event=event_id).exclude(pk=but and but.pk)
+    return list(others.order_by("removed_at", "guest_name", "pk"))
+
+
+NAMED = 5
+
+
+def named(guests) -> str:
+    """Lines of the list as one tells them apart, the first few."""
+    words = []
+    for guest in guests[:NAMED]:
+        contacts = ", ".join(filter(None, (guest.email, guest.phone, _("removed") if guest.is_removed else "")))
+        words.append(f"{guest.guest_name} ({contacts})")
+    return "; ".join([*words, *["…"][: len(guests) > NAMED]])
+
+
+def _must_know(others, knowing):
+    if {other.pk for other in others} - set(knowing):
+        raise SharedContact(others=named(others))
 
 
 def _must_be_listed(guest):
@@ -284,12 +338,13 @@ def ask_unlink(guest, viewer) -> str | None:
 def ask_unlink_all(guests) -> str | None:
     """The same of several, by their number."""
     theirs = MessageDelivery.objects.filter(guest__in=[guest.pk for guest in guests], user=F("guest__user"))
-    count = theirs.order_by().values("message").distinct().count()
-    if not count:
+    count = theirs.order_by().aggregate(deliveries=Count("pk"), people=Count("user", distinct=True))
+    if not count["deliveries"]:
         return None
+    deliveries = ngettext("{} delivery", "{} deliveries", count["deliveries"]).format(count["deliveries"])
     sentence = ngettext(
-        "{count} message to these guests will be nobody's, until they are linked again.",
-        "{count} messages to these guests will be nobody's, until they are linked again.",
-        count,
+        "{people} person loses what they were sent: {deliveries}, nobody's until these guests are linked again.",
+        "{people} people lose what they were sent: {deliveries}, nobody's until these guests are linked again.",
+        count["people"],
     )
-    return sentence.format(count=count)
+    return sentence.format(people=count["people"], deliveries=deliveries)

@@ -440,8 +440,10 @@ def test_acts_on_a_selection(desk, event, guest, organizer, attend):
         guests.link(guest_id=one.pk, person=attend(), actor=organizer)
         factories.MessageDeliveryFactory(message__event=event, guest=one)
     chosen = {"_selected_action": [guest.pk, other.pk]}
+    message = MessageDelivery.objects.get(guest=other).message
+    factories.MessageDeliveryFactory(message=message, guest=other, user=other.user, channel="sms")
     asked = desk.post(LIST, {"action": "unlink"} | chosen)
-    sentence = "2 messages to these guests will be nobody's, until they are linked again."
+    sentence = "2 people lose what they were sent: 3 deliveries, nobody's until these guests are linked again."
     assert asked.context["warning"] == sentence
     assert told(desk.post(LIST, {"action": "unlink", "confirmed": sentence} | chosen, follow=True)) == ["2 unlinked."]
     assert not EventGuest.objects.filter(user__isnull=False).exists()

@@ -26,6 +26,7 @@ from messaging.operations.notices import Notice
 from messaging.triggers import deliveries as delivery_triggers
 from messaging.triggers import guests as guest_triggers
 from messaging.triggers import linking
+from tests.config.postgres import waited_for
 from tests.config.test_admin import Filled
 from tests.factories import (
     AttendeeFactory,
@@ -304,6 +305,18 @@ def test_what_was_written_to_a_draft_that_is_none_any_more_stands_in_the_form_of
     assert (kept.event, kept.body, kept.status, kept.created_by) == (event, "All that I wrote", "draft", organizer)
     assert (kept.channels, kept.audience, kept.audience_details) == (["in_app", "email"], "picked", details)
     assert kept.scheduled_at == at.replace(microsecond=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_written_is_lost_where_a_draft_is_sent_while_it_is_saved(desk, event):
+    message = draft(event, subject="Old")
+    form = form_of(desk, page_of(message)) | {"subject": ["New"], "_continue": ["1"]}
+    with waited_for("UPDATE event_messages SET status = 'sending' WHERE id = %s", [message.pk]):
+        response = desk.post(page_of(message), form)
+    [sentence] = errors(response)["__all__"]
+    assert sentence.startswith("This is no draft any more")
+    assert Filled(response.content.decode(), "message_form").data["subject"] == ["New"]
+    assert list(Message.objects.values_list("subject", "status")) == [("Old", "sending")]
 
 
 def test_nobody_learns_of_a_closed_message_whom_it_is_not_shown(as_role, event, organizer, post_office):

@@ -11,6 +11,7 @@ from itertools import islice
 
 import openpyxl
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 from .letters import implausible
@@ -75,6 +76,8 @@ def read(data: bytes, score: Score) -> Table:
         raise TableError(_("This file has more than {} MB.").format(SIZE_LIMIT // 1024 // 1024))
     if not data.strip():
         raise TableError(_("This file is empty."))
+    if kind := _other_kind(data):
+        raise _no_table(kind)
     if data.startswith(b"PK\x03\x04"):
         found = _in_workbook(data, score)
     elif data.startswith(b"\xd0\xcf\x11\xe0"):
@@ -89,6 +92,31 @@ def read(data: bytes, score: Score) -> Table:
     best = max(found, key=lambda one: one[0])[1]
     others = tuple(table for _value, table in found if table is not best)
     return Table(best.headers, best.rows, best.line, best.title, others)
+
+
+KINDS = (
+    (re.compile(rb"(?s).{,1000}%PDF-"), gettext_lazy("a PDF")),
+    (
+        re.compile(rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|meta|body|table|!--)\b"),
+        gettext_lazy("a web page (HTML)"),
+    ),
+    (re.compile(rb"(?i)(\xef\xbb\xbf)?\s*<\?xml\b"), gettext_lazy("an XML file")),
+    (re.compile(rb"\{\\rtf"), gettext_lazy("a text document (RTF)")),
+    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP", re.DOTALL), gettext_lazy("a picture")),
+)
+"""What people choose by mistake, and how it begins."""
+
+
+def _other_kind(data) -> str | None:
+    return next((str(kind) for beginning, kind in KINDS if beginning.match(data)), None)
+
+
+def _no_table(kind):
+    return TableError(
+        _("This is {kind}, no CSV or XLSX. Save the list as CSV or XLSX in the program that it comes from.").format(
+            kind=kind
+        )
+    )
 
 
 def possible_headings(data: bytes) -> tuple[str, ...]:
@@ -218,6 +246,8 @@ def _check_archive(data):
         entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
     except Exception as error:  # not BadZipFile alone: a damaged directory raises others too
         raise TableError(_("This workbook is damaged. Save it anew, or as CSV.")) from error
+    if not any(one.filename.lower().startswith(("xl/", "xl\\")) for one in entries):
+        raise _no_table(_("a ZIP archive, or another program's document"))
     packings = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
     texts = sum(one.file_size for one in entries if "sharedstrings" in one.filename.lower())
     if (

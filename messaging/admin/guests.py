@@ -236,6 +236,8 @@ class EventGuestAdmin(Exportable, OfEvent, HistoryAdmin):
         if new.keys() - {"guest_name"} and not (obj.phone or obj.email):
             sentence = gettext("{} has neither e-mail nor phone: messages reach them in the app only, once linked.")
             messages.warning(request, sentence.format(obj.guest_name))
+        if new.get("phone") and not guests.is_of_known_area(obj.phone):
+            messages.warning(request, gettext("{} is of no known area: is it right?").format(obj.phone))
 
     def set_history_delta_changes(self, request, historical_records, foreign_keys_are_objs=True):
         """The history names no account: who may see it, the link's own record says."""

@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from phonenumbers import ValidationResult, is_possible_number_with_reason, parse
+from phonenumbers import ValidationResult, is_possible_number_with_reason, is_valid_number, parse
 
 from attendance.models import Attendee
 from config.database import write
@@ -76,6 +76,11 @@ def stored_phone(text: str, region: str | None) -> str:
     if is_possible_number_with_reason(parse(number)) == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
         raise LocalNumber
     return number
+
+
+def is_of_known_area(number: str) -> bool:
+    """Whether a number (E.164) can be somebody's, as far as is known: areas are opened now and then."""
+    return is_valid_number(parse(number))
 
 
 @operation

@@ -374,6 +374,9 @@ def test_read_workbook_keeps_the_digits_of_a_number_written_with_an_exponent():
     assert cells(table) == [("46701234567", "46701234567")]
 
 
+ANEW = "no CSV or XLSX. Save the list as CSV or XLSX in the program that it comes from."
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -382,7 +385,12 @@ def test_read_workbook_keeps_the_digits_of_a_number_written_with_an_exponent():
         (b"\xd0\xcf\x11\xe0rest", "old format"),
         (b"PK\x03\x04", "damaged"),
         (b"PK\x03\x04" + bytes(100), "damaged"),
-        (b"%PDF-1.7\n\x00\x01", "neither a text file nor"),
+        (b"%PDF-1.7\nName,Email\n\x00\x01", f"This is a PDF, {ANEW}"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><table><tr><td>Name,Email", f"This is a web page (HTML), {ANEW}"),
+        (b"<html xmlns:x=''>\nName,Email\nA,a@example.org", f"This is a web page (HTML), {ANEW}"),
+        (b'<?xml version="1.0"?>\n<list/>', f"This is an XML file, {ANEW}"),
+        (b"{\\rtf1 Name,Email", f"This is a text document (RTF), {ANEW}"),
+        (b"\x89PNG\r\n\x1a\n", f"This is a picture, {ANEW}"),
         (b"Name,Email\nA\x00,a@example.org\n", "neither a text file nor"),
         (b"\xff\xfeN\x00a", "neither a text file nor"),
         (b"\xff\xfeN\x00a\x00\x00", "neither a text file nor"),
@@ -399,7 +407,7 @@ def test_read_refuses_a_zip_of_something_else():
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("subscribed.csv", "Name,Email\nA,a@example.org\n")
-    assert refusal(packed.getvalue()).startswith("This workbook can't be read.")
+    assert refusal(packed.getvalue()) == f"This is a ZIP archive, or another program's document, {ANEW}"
 
 
 TABLES = st.lists(st.lists(st.text(max_size=12), max_size=5), max_size=12)

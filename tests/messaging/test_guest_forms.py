@@ -183,6 +183,15 @@ def test_a_guest_without_contacts_is_told_of(desk, event, guest):
     assert not [one for one in told(renamed) if "neither" in one]
 
 
+def test_a_number_of_no_known_area_is_told_of(desk, event, guest):
+    sentence = "+19876543210 is of no known area: is it right?"
+    assert sentence in told(desk.post(f"{LIST}add/", written(event, phone="+1 987 654 3210"), follow=True))
+    changed = desk.post(page_of(guest), opened(guest) | {"phone": "+19876543210"}, follow=True)
+    assert said(changed) == {"__all__": ["On the list already, with the same e-mail or phone: Ben (+19876543210)."]}
+    done = desk.post(page_of(guest), opened(guest) | {"phone": "+1 415 555 0199"}, follow=True)
+    assert not [one for one in told(done) if "area" in one]
+
+
 # -- Whom a guest is linked to --------------------------------------------------------------------------------
 
 

@@ -144,6 +144,12 @@ def test_lines_that_are_no_guests_are_left_out_and_told(event):
     ]
 
 
+def test_numbers_of_no_known_area_are_counted_among_the_changed_too(event):
+    imported("Name,Email,Phone\nAnn,ann@x.org,\nBo,bo@x.org,987-654-3211\n", event)
+    report = imported("Name,Email,Phone\nAnn,ann@x.org,987-654-3210\nBo,bo@x.org,987-654-3211\n", event)
+    assert report.notes == ["1 phone number is of no known area: is US the right country?"]
+
+
 def test_a_guest_called_total_with_a_contact_is_a_guest(event):
     imported("Name,Email\nTotal,total@x.org\n", event)
     assert listed(event) == [("Total", "total@x.org", None, "")]

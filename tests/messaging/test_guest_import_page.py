@@ -110,6 +110,8 @@ def test_page_tells_what_is_wrong_with_the_file(desk, event):
     for text, sentence in (
         ("Hello\n", "No line of this file has the headings that are needed."),
         ("Name,Email\n", "This file has headings, but no rows below them."),
+        ("%PDF-1.7\n1 0 obj", "This is a PDF, no CSV or XLSX."),
+        ("<html><body>Name,Email", "This is a web page (HTML), no CSV or XLSX."),
     ):
         answer = desk.post(PAGE, fields(event, text))
         [error] = errors(answer)["file"]

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from phonenumbers import is_valid_number, parse
 from simple_history.utils import bulk_create_with_history
 
 from config.errors import DomainError, NotFound, lock, operation
@@ -393,7 +392,8 @@ def _tell_in_sum(report, plan):
             report.unreachable,
         )
         report.notes.append(sentence.format(count=report.unreachable))
-    foreign = [guest.phone for guest in plan.new if guest.phone and not is_valid_number(parse(guest.phone))]
+    phones = [guest.phone for guest in plan.new] + [guest.phone for guest in plan.changed if "phone" in guest.was]
+    foreign = [phone for phone in phones if phone and not guests.is_of_known_area(phone)]
     if foreign:
         sentence = ngettext(
             "{count} phone number is of no known area: is {region} the right country?",

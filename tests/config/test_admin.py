@@ -570,11 +570,16 @@ def test_a_list_says_how_many_it_found_only_where_that_is_fewer_than_all(desk, e
 
 
 def test_the_title_of_a_list_is_read_on_a_phone(sign_in, transactional_db):
-    guest = EventGuestFactory(guest_name="Anna")
+    guest = EventGuestFactory(guest_name="Anna-Lena Fredriksson")
     owner = UserProfileFactory()
     Membership.objects.create(organization=guest.event.organization, user_profile=owner, role="owner")
     page = sign_in(owner, width=390)
-    for address in ("eventguest/?q=Anna", "eventguest/", "messagedelivery/?status=sent"):
+    for address in (
+        "eventguest/?q=Anna",
+        "eventguest/",
+        "messagedelivery/?status=sent",
+        f"eventguest/{guest.pk}/change/",
+    ):
         page.goto(f"/admin/messaging/{address}")
         cut = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.trim())"
         assert page.locator("h1, h1 a, h1 span").evaluate_all(cut) == [], address

@@ -280,6 +280,10 @@ class MessageAdmin(HistoryAdmin):
 
     # -- its history -------------------------------------------------------------------------------
 
+    def get_history_queryset(self, request, history_manager, pk_name, object_id):
+        records = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        return records.select_related("event")
+
     @staticmethod
     def at(record):
         return local(record.history_date, zone_of(record))
@@ -337,6 +341,9 @@ class MessageAdmin(HistoryAdmin):
         if object_id is None:
             return super().changeform_view(request, object_id, form_url, extra_context)
         if request.method == "POST" and (event := self._closed_to(request, object_id)):
+            if AS_NEW in request.POST:  # the theme's script posts a form to the address that its page has
+                extra_context = {"as_new": AS_NEW} | (extra_context or {})
+                return super().changeform_view(request, None, form_url, extra_context)
             return self._as_new(request, event, extra_context)
         message = self._row_or_404(request, object_id)
         if self.has_change_permission(request, message):
@@ -373,6 +380,7 @@ class MessageAdmin(HistoryAdmin):
             "This is no draft any more: it was sent, scheduled or deleted meanwhile, and what you wrote was not "
             "saved. It stands here as a new message: save it, or leave it."
         )
+        extra_context = {"as_new": AS_NEW} | (extra_context or {})
         return super()._shown_again(request, None, reverse(f"admin:{self._route('add')}"), extra_context, sentence)
 
     def save_model(self, request, obj, form, change):
@@ -520,6 +528,8 @@ class MessageAdmin(HistoryAdmin):
             )
 
 
+AS_NEW = "_as_new"
+"""Stands in the form that offers what was written to a closed message as a new one."""
 PAGE = 20
 """Guests, and people, that one page of the search box shows."""
 

@@ -149,7 +149,7 @@ def send_now(*, message_id, actor, expected: int | None = None, seen: str | None
     _must_be(message, seen)
     reached = _check(message)
     if expected is not None and expected != reached:
-        raise RecipientsChanged(now=reached, before=expected)
+        raise RecipientsChanged(now=f"{reached:,}", before=f"{expected:,}")
     begin(message, actor, "sent")
     return Outcome(message, changed=True)
 
@@ -262,7 +262,7 @@ def withdraw_rest(*, message_id, actor) -> Outcome:
     )
     fields = {"stopped_at": None, "withdrawn_at": timezone.now()}
     fields |= {} if message.fanned_out_at else {"fanned_out_at": timezone.now()}
-    _set(message, actor, f"{withdrawn} deliveries withdrawn", **fields)
+    _set(message, actor, f"{withdrawn:,} deliveries withdrawn", **fields)
     sending.finish(message_ids=[message.pk])
     return Outcome(message, changed=True)
 
@@ -342,7 +342,7 @@ def _again(message, rows, actor) -> int:
     _set(
         message,
         actor,
-        f"{count} sent again",
+        f"{count:,} sent again",
         status=Message.Status.SENDING,
         queued_at=timezone.now(),
         withdrawn_at=None,

@@ -78,7 +78,7 @@ def _make(message) -> int:
             [message.pk],
         )
         message.recipients = cursor.fetchone()[0]
-    write([message], ["fanned_out_at", "recipients"], actor=SYSTEM, reason=f"{made} deliveries made")
+    write([message], ["fanned_out_at", "recipients"], actor=SYSTEM, reason=f"{made:,} deliveries made")
     return made
 
 

@@ -300,7 +300,11 @@ def test_what_was_written_to_a_draft_that_is_none_any_more_stands_in_the_form_of
     html = response.content.decode()
     assert f'action="{ADD}"' in html
     shown = Filled(html, "message_form").data
-    assert desk.post(ADD, shown | {"_continue": ["1"]}).status_code == 302
+    assert errors(desk.post(page_of(message), shown | {"channels": [], "_preview": ["1"]})) == {
+        "channels": ["Choose at least one channel."]
+    }
+    response = desk.post(page_of(message) if meanwhile == "sent" else ADD, shown | {"_continue": ["1"]})
+    assert (response.status_code, response.url) == (302, page_of(Message.objects.get(subject="New")))
     kept = Message.objects.get(subject="New")
     assert (kept.event, kept.body, kept.status, kept.created_by) == (event, "All that I wrote", "draft", organizer)
     assert (kept.channels, kept.audience, kept.audience_details) == (["in_app", "email"], "picked", details)

@@ -97,6 +97,9 @@ def test_a_message_from_the_first_word_to_the_last_delivery(sign_in, harbour, po
     page.wait_for_selector("text=Not arrived, and why")
     page.wait_for_selector("text=Bounced: 550")
     post_office.faults = lambda asked: None
+    page.get_by_role("link", name="Send again to those it failed for").click()
+    page.wait_for_selector("text=1 delivery goes out again: E-mail 1.")
+    assert fits(page)
     page.get_by_role("button", name="Send again to those it failed for").click()
     page.wait_for_selector("text=Sending 9 of 10")
     sending.run(channel="email")
@@ -160,6 +163,32 @@ def test_those_who_are_searched_for_get_it(sign_in, harbour, errors):
     page.wait_for_url("**/change/")
     chosen = page.locator("select[name=picked] option").all_inner_texts()
     assert chosen == ["Ben · ben@example.org", f"{person.get_full_name()} · {person.email}"]
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_what_is_written_in_one_tab_outlives_that_it_is_sent_in_another(sign_in, harbour, errors, width):
+    organizer = member(harbour.organization, "organizer")
+    message = MessageFactory(event=harbour, channels=["sms"], audience="invited", subject="Doors", body="Old")
+    first = errors(sign_in(organizer, width=width))
+    first.goto(f"/admin/messaging/message/{message.pk}/change/")
+    first.fill("textarea[name=body]", "a" * 18_000)
+    assert first.inner_text("#message-length") == (
+        "18,000 characters · as an SMS: 24 part(s), if names are of usual length · "
+        "too long for an SMS: what comes after 1,600 characters is cut off"
+    )
+    first.fill("textarea[name=body]", "All that I wrote")
+    assert first.inner_text("#message-length").endswith("as an SMS: 1 part(s), if names are of usual length")
+    second = errors(first.context.new_page())
+    second.goto(f"/admin/messaging/message/{message.pk}/preview/")
+    second.click("text=Send now to 2 people")
+    second.wait_for_url("**/change/")
+    first.click("text=Save the draft")
+    first.wait_for_selector("text=It stands here as a new message")
+    assert first.input_value("textarea[name=body]") == "All that I wrote" and fits(first)
+    first.click("text=Save the draft")
+    first.wait_for_selector("text=was added successfully")
+    kept = set(Message.objects.values_list("status", "subject", "body"))
+    assert kept == {("sending", "Doors", "Old"), ("draft", "Doors", "All that I wrote")}
 
 
 def test_a_page_left_open_shows_the_end_without_a_hand(sign_in, harbour, errors):

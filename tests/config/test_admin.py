@@ -504,6 +504,25 @@ def test_times_on_the_days_when_the_clock_changes(desk, event):
     assert (event.starts_at, event.venue) == (second, "Elsewhere")
 
 
+@pytest.mark.django_db
+def test_the_time_of_a_message_on_such_days(desk, event):
+    Event.objects.filter(pk=event.pk).update(timezone="America/New_York")
+    draft = MessageFactory(event=event, status="draft")
+
+    def save(day, time):
+        data = opened(desk, change_page(draft)) | {"when": "at", "scheduled_at_0": day, "scheduled_at_1": time}
+        return desk.post(change_page(draft), data)
+
+    assert save("2027-03-14", "02:30").context["adminform"].form.errors["scheduled_at"] == [
+        "On that day the clocks go forward, and skip 02:30 (America/New_York). Give an earlier or a later time."
+    ]
+    assert told(save("2027-11-07", "01:30"))[0] == (
+        "Send at: On that day the clocks go back, and 01:30 comes twice: the first was taken, 01:30 EDT."
+    )
+    draft.refresh_from_db()
+    assert draft.scheduled_at == datetime(2027, 11, 7, 5, 30, tzinfo=UTC)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_sessions_are_in_their_events_zone_also_when_new(desk, event):
     data = {

@@ -375,8 +375,8 @@ class _Scene:
             announcements.schedule(message_id=pk, actor=self.actor)
         elif until != "draft":
             announcements.begin(lock(Message.objects, pk=pk), self.actor, "sent")
-            sending.fan_out(message_id=pk)
             self._over_all_channels()
+            sending.fan_out(message_id=pk)
             self._leave(share=0.4 if until in ("stopped", "withdrawn") else 1)
             if until in ("stopped", "withdrawn"):
                 announcements.stop(message_id=pk, actor=self.actor)

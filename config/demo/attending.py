@@ -38,13 +38,10 @@ from requests.operations import removals
 
 from . import clock, texts
 from .agenda import CONFERENCE_KEY, PLANS
+from .joining import HOURS, LATE
 
 Status, Source = AttendanceStatus, AttendanceSource
 
-HOURS = timedelta(hours=3, minutes=30)
-"""How long the doors of an event that goes on have been open."""
-LATE = timedelta(minutes=40)
-"""How long whoever comes has been late there."""
 OFFLINE = "offline-"
 """Where the scans begin that a device kept while it had no network."""
 UPLOAD = timedelta(minutes=25)

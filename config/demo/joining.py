@@ -44,6 +44,10 @@ class Cast:
         )
 
 
+HOURS = timedelta(hours=3, minutes=30)
+"""How long the doors of an event that goes on have been open."""
+LATE = timedelta(minutes=40)
+"""How long whoever comes has been late there."""
 CASTS = {
     "demo:now": Cast(approved=82, pending=14, declined=8, cancelled=6, imported=14, invited=6, walk_in=9, drama=True),
     "demo:over": Cast(approved=48, pending=3, declined=6, cancelled=5, imported=6, invited=2, walk_in=7, drama=True),
@@ -99,7 +103,9 @@ class _Scene:
         self.dice = random.Random(key)
         self.owner, self.organizer, self.door = (demo.login(event, name) for name in ("owner", "organizer", "door"))
         self.begins = min(demo.now, event.starts_at) - timedelta(days=42)
-        self.closes = min(demo.now, event.starts_at)
+        self.goes_on = event.starts_at <= demo.now < event.ends_at
+        # Doors open before an event begins: the conference's first day is today, at whatever hour it is made.
+        self.closes = min(demo.now - HOURS if self.goes_on else demo.now, event.starts_at)
         self.ends = min(demo.now, event.ends_at)
         self.moments: dict[object, list[datetime]] = {}
         """By primary key of a request or attendee: when each record of its history shall have been made."""
@@ -158,12 +164,16 @@ class _Scene:
         return link
 
     def _walk_in(self):
-        since = max(self.event.starts_at, self.ends - timedelta(hours=3))
+        since, until = self.ends - timedelta(hours=3), self.ends
+        if self.goes_on:
+            until -= LATE
+        else:
+            since = max(self.event.starts_at, since)
         self._let_in(
             self._some(self.cast.walk_in),
             Source.WALK_IN,
             self.door,
-            lambda: since + self.dice.random() * (self.ends - since),
+            lambda: since + self.dice.random() * (until - since),
         )
 
     def _let_in(self, people, source, actor, moment):

@@ -28,9 +28,10 @@ from events.models.people import Role
 
 from ..models import EventGuest
 from ..operations import guests, imports
+from .meanwhile import Meanwhile
 
 
-class EventGuestForm(forms.ModelForm):
+class EventGuestForm(Meanwhile, forms.ModelForm):
     """A line of the guest list. The phone is read however it is written, by the organisation's country."""
 
     phone = forms.CharField(
@@ -76,34 +77,18 @@ class EventGuestForm(forms.ModelForm):
     @property
     def seen(self) -> dict[str, str]:
         """What stood in the fields when the page was opened."""
-        shown = {}
-        for name in self.fields.keys() & {"guest_name", "phone", "email"}:
-            widget = self.fields[name].hidden_widget()
-            shown[name] = widget.value_from_datadict(self.data, self.files, self[name].html_initial_name)
+        shown = {name: self.before(name) for name in self.fields.keys() & {"guest_name", "phone", "email"}}
         return {name: value for name, value in shown.items() if value is not None}
 
     def _changed_meanwhile(self) -> bool:
-        """Refused once, as a draft of a message is: what one changed stands there as one wrote it, all else
-        as it is by now."""
-        if self.instance._state.adding:
+        if self.instance._state.adding or not any(self.is_newer(name) for name in self.seen):
             return False
-        seen = self.seen
-        now = {name: self[name].initial or "" for name in seen}
-        newer = [name for name, value in seen.items() if value != now[name]]
-        if not newer:
-            return False
-        mine, self.data = {*self.changed_data}, self.data.copy()
-        for name in newer:
-            if name not in mine:
-                self.data[self[name].html_name] = now[name]
-            elif self.data.get(self[name].html_name) != now[name]:
-                self.add_error(name, forms.ValidationError(_("Now there stands: {}").format(now[name] or "–")))
-            self.data[self[name].html_initial_name] = now[name]
-        sentence = _(
-            "Somebody changed this guest meanwhile. What you changed stands here as you wrote it, "
-            "all else as it is now. Save again to have it so."
+        self.refuse_once(
+            _(
+                "Somebody changed this guest meanwhile. What you changed stands here as you wrote it, "
+                "all else as it is now. Save again to have it so."
+            )
         )
-        self.add_error(None, forms.ValidationError(sentence, code="changed"))
         return True
 
     def _warn_of_others(self, event, cleaned):

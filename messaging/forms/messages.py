@@ -1,6 +1,6 @@
 """How a message is written."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django import forms
@@ -8,7 +8,6 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +28,7 @@ from .. import audiences, channels
 from ..channels.sms import LONGEST
 from ..models import Channel, EventGuest
 from ..models.messages import Anchor, validate_offset
+from .meanwhile import Meanwhile
 
 NOW, AT, RELATIVE = "now", "at", "relative"
 UNITS = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
@@ -184,7 +184,7 @@ def picked_label(one) -> str:
     return " · ".join(filter(None, [name or str(_("(no name)")), one.email or one.phone]))
 
 
-class MessageForm(forms.ModelForm):
+class MessageForm(Meanwhile, forms.ModelForm):
     """An organiser's message. As a draft it may lack anything; "Save and preview" asks for what is missing."""
 
     channels = forms.MultipleChoiceField(
@@ -336,49 +336,21 @@ class MessageForm(forms.ModelForm):
         return cleaned
 
     def _changed_meanwhile(self):
-        """Refused once: what one changed stands there as one wrote it, all else as it is by now."""
-        mine = {*self.changed_data}
-        for name, field in self.fields.items():
-            shown = self[name]
-            if name in mine and field.has_changed(shown.initial, self._before(name)):
-                self.add_error(name, forms.ValidationError(_("Now there stands: {}").format(self._stands(name))))
-            if field.show_hidden_initial:
-                self._put(shown.html_initial_name, field.hidden_widget(), shown.initial)
-            if name not in mine:
-                self._put(shown.html_name, field.widget, shown.initial)
-        self._name_picked()
-        sentence = _(
-            "Somebody changed this draft meanwhile. What you changed stands here as you wrote it, "
-            "all else as it is now. Save again to have it so."
+        self.refuse_once(
+            _(
+                "Somebody changed this draft meanwhile. What you changed stands here as you wrote it, "
+                "all else as it is now. Save again to have it so."
+            )
         )
-        self.add_error(None, forms.ValidationError(sentence, code="changed"))
+        self._name_picked()
 
-    def _before(self, name):
-        """What the field showed when the page was opened."""
-        field = self.fields[name]
-        return field.hidden_widget().value_from_datadict(self.data, self.files, self[name].html_initial_name)
-
-    def _put(self, name, widget, value):
-        if isinstance(widget, forms.MultiWidget):
-            for part, one, end in zip(widget.decompress(value), widget.widgets, widget.widgets_names, strict=True):
-                self.data[f"{name}{end}"] = one.format_value(part) or ""
-        elif isinstance(value, list):
-            self.data.setlist(name, value)
-        else:
-            self.data[name] = "" if value is None else str(value)
-
-    def _stands(self, name) -> str:
-        now, field = self[name].initial, self.fields[name]
+    def stands(self, name):
+        now = self[name].initial
         if name == "picked":
             return str(len(now))
-        if isinstance(field, forms.ChoiceField):
-            chosen = now if isinstance(now, list) else [now]
-            return ", ".join(str(label) for value, label in field.choices if value in chosen) or "–"
         if name == "relative":
             return f"{now[0]} {now[1]} {now[2]}" if now else "–"
-        if isinstance(now, datetime):
-            return date_format(timezone.localtime(now), "DATETIME_FORMAT")
-        return str(now or "–")
+        return super().stands(name)
 
     def _clean_picked(self, cleaned):
         self.instance.audience_details = {}

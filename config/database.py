@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pgtrigger
 import uuid_utils.compat
 from django.db import connection, transaction
+from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import CharField, CheckConstraint, Func, Q
 from django.db.models.constraints import BaseConstraint
 from django.utils import timezone
@@ -261,3 +262,16 @@ class CompositeForeignKey(BaseConstraint):
     def deconstruct(self):
         path, args, kwargs = super().deconstruct()
         return path, args, kwargs | {"fields": self.fields, "to": self.to, "to_fields": self.to_fields}
+
+
+def prepared():
+    """A cursor whose statements PostgreSQL plans once a connection, for what is hot: planning a read of many
+    tables takes longer than running it.
+
+    Its parameters go beside the statement, so each needs a type that PostgreSQL can tell. Where queries are
+    logged it is an ordinary one, as only that knows what was sent.
+    """
+    if connection.queries_logged:
+        return connection.cursor()
+    connection.ensure_connection()
+    return connection._prepare_cursor(ServerBindingCursor(connection.connection))

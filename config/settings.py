@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "events",
     "attendance",
     "messaging",
+    "rsvp",
     "requests",
 ]
 
@@ -114,6 +115,9 @@ SILENCED_SYSTEM_CHECKS = [
 DATABASES = {"default": env.db_url("DATABASE_URL") | {"CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=600)}}
 # PgBouncer in transaction mode keeps no server-side cursors (docs/scaling.md).
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = env.bool("PGBOUNCER", default=False)
+# What is hot is prepared (config.database.prepared), but not through PgBouncer.
+PREPARED = None if DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] else 1
+DATABASES["default"].setdefault("OPTIONS", {})["prepare_threshold"] = PREPARED
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env("REDIS_URL")
 

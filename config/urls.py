@@ -20,6 +20,7 @@ api = [
     path("", include("events.urls")),
     path("", include("attendance.urls")),
     path("", include("messaging.urls")),
+    path("", include("rsvp.urls")),
     path("", include("requests.urls")),
     path(
         "schema/",

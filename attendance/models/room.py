@@ -208,6 +208,8 @@ class Attendee(models.Model):
                 | Q(attendance_source=None, attendance_status=AttendanceStatus.UNKNOWN),
                 name="attendance_attendee_attendance_source_known",
             ),
+            # For composite keys: what refers to an attendee and their event refers to the same.
+            models.UniqueConstraint(fields=["id", "event"], name="attendance_attendee_id_event"),
         ]
         indexes = [
             # Pages of a room go by id within it.

@@ -1,12 +1,13 @@
 """Rooms, speakers and sessions of an event."""
 
+import pgtrigger
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import kept_counter, known, touched, uuid7
+from config.database import Trigger, kept_counter, known, touched, uuid7
 
 from .event import Event
 from .people import SANE_MOMENT, sane, scoped
@@ -67,8 +68,25 @@ class SessionStatus(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+def revised() -> Trigger:
+    """What people have in their calendars has another version whenever one of these changes."""
+    columns = ("title", "starts_at", "ends_at", "room_id", "status")
+    changed = " OR ".join(f"NEW.{one} IS DISTINCT FROM OLD.{one}" for one in columns)
+    return Trigger(
+        name="revised",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Condition(f"{changed} OR NEW.sequence <> OLD.sequence"),
+        func=f"NEW.sequence := OLD.sequence + ({changed})::int; RETURN NEW;",
+    )
+
+
 class Session(models.Model):
-    """A slot of the agenda. ``starts_at`` may equal ``ends_at``: some schedules know no end."""
+    """A slot of the agenda. ``starts_at`` may equal ``ends_at``: some schedules know no end.
+
+    ``seats_taken`` (the seats of confirmed RSVPs and of standing offers) and ``waitlist_length`` are counted
+    by triggers; ``sequence`` is what calendars tell a newer version by (RFC 5545, 3.8.7.4).
+    """
 
     Status = SessionStatus
 
@@ -89,7 +107,9 @@ class Session(models.Model):
     starts_at = models.DateTimeField(_("starts"), validators=SANE_MOMENT)
     ends_at = models.DateTimeField(_("ends"), validators=SANE_MOMENT)
     capacity = models.PositiveIntegerField(_("capacity"), null=True, blank=True, help_text=_("Empty: no limit."))
-    seats_taken = models.PositiveIntegerField(_("places taken"), default=0, editable=False)
+    seats_taken = models.PositiveIntegerField(_("places taken"), default=0, db_default=0, editable=False)
+    waitlist_length = models.PositiveIntegerField(_("waiting"), default=0, db_default=0, editable=False)
+    sequence = models.PositiveIntegerField(_("revision"), default=0, db_default=0, editable=False)
     rsvp_opens_at = models.DateTimeField(_("RSVP opens"), null=True, blank=True, validators=SANE_MOMENT)
     rsvp_closes_at = models.DateTimeField(_("RSVP closes"), null=True, blank=True, validators=SANE_MOMENT)
     status = models.CharField(
@@ -100,7 +120,7 @@ class Session(models.Model):
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
     objects = scoped("event__organization").as_manager()
-    history = HistoricalRecords(excluded_fields=["seats_taken", "updated_at"])
+    history = HistoricalRecords(excluded_fields=["seats_taken", "waitlist_length", "sequence", "updated_at"])
 
     class Meta:
         db_table = "event_sessions"
@@ -128,9 +148,11 @@ class Session(models.Model):
                 fields=["event", "external_id"], condition=~Q(external_id=""), name="events_session_external_id_unique"
             ),
             known("status", SessionStatus, "events_session_status_known"),
+            # For composite keys: what refers to a session and its event refers to the same.
+            models.UniqueConstraint(fields=["id", "event"], name="events_session_id_event"),
         ]
         indexes = [models.Index("event", "starts_at", name="event_sessions_agenda")]
-        triggers = [touched(), kept_counter("seats_taken")]
+        triggers = [touched(), kept_counter("seats_taken"), kept_counter("waitlist_length"), revised()]
 
     def __str__(self):
         return self.title

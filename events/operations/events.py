@@ -27,7 +27,6 @@ class EventRuleBroken(DomainError):
         "events_session_times_sane",
         "events_session_starts_before_ends",
         "events_session_rsvp_window",
-        "events_session_seats_within_capacity",
     )
 
 

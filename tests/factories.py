@@ -11,6 +11,7 @@ from attendance.models import Attendee, CheckInPoint, DoorDevice
 from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
 from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import InvitationLink, JoinRequest
+from rsvp.models import SessionRsvp, WaitlistEntry
 
 
 class OrganizationFactory(DjangoModelFactory):
@@ -175,3 +176,25 @@ def crowd(event, count: int, **columns) -> None:
             f"SELECT gen_random_uuid(), %s, id, owner_id, 'import', 'active'{marks} FROM people",
             [count, event.pk, *columns.values()],
         )
+
+
+class SessionRsvpFactory(DjangoModelFactory):
+    """A seat of an attendee of the session's event."""
+
+    class Meta:
+        model = SessionRsvp
+
+    session = factory.SubFactory(SessionFactory)
+    event = factory.SelfAttribute("session.event")
+    attendee = factory.SubFactory(AttendeeFactory, event=factory.SelfAttribute("..session.event"))
+
+
+class WaitlistEntryFactory(DjangoModelFactory):
+    """A place in the line of a session, of an attendee of its event."""
+
+    class Meta:
+        model = WaitlistEntry
+
+    session = factory.SubFactory(SessionFactory)
+    event = factory.SelfAttribute("session.event")
+    attendee = factory.SubFactory(AttendeeFactory, event=factory.SelfAttribute("..session.event"))

@@ -1,0 +1,3 @@
+"""The API's calls of sessions: seats, lines, schedules."""
+
+urlpatterns = []

@@ -15,6 +15,7 @@ from config import health, mailbox
 from config.api import IsPublic
 from events import views
 from messaging.views import hooks, unsubscribe
+from rsvp.views import schedule
 
 api = [
     path("", include("events.urls")),
@@ -54,6 +55,7 @@ urlpatterns = [
     path("door/sw.js", attendance_views.service_worker, name="service_worker"),
     path("door/<int:event_id>/", attendance_views.door, name="door"),
     path("door/<int:event_id>/manifest.webmanifest", attendance_views.manifest, name="door_manifest"),
+    path("e/<slug:slug>/my-schedule/", schedule.my_schedule, name="my_schedule"),
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),
     path("hooks/sms/incoming/", hooks.sms_incoming, name="sms_incoming"),

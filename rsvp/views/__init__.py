@@ -1,0 +1,1 @@
+"""Pages of attendees: the agenda, a session, My Schedule."""

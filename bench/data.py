@@ -6,7 +6,7 @@ from itertools import count
 from django.utils import timezone
 
 from attendance.models import Attendee
-from events.models import Event, Membership, Organization, UserProfile
+from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
 from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import JoinRequest, Status
 
@@ -75,6 +75,32 @@ def attendees(event, persons) -> list[Attendee]:
         ],
         batch_size=BATCH,
     )
+
+
+def sessions(event, number, *, speakers=0, **fields) -> list[Session]:
+    """An agenda of ten rooms, in which nothing has begun; each session with two of the speakers."""
+    rooms = Room.objects.bulk_create([Room(event=event, name=f"Room {n}") for n in range(10)])
+    rows = [
+        Session(
+            event=event,
+            title=f"Session {n}",
+            abstract="What we learned, and what we would do otherwise. " * 5,
+            room=rooms[n % 10],
+            track=f"Track {n % 7}",
+            starts_at=event.starts_at + timedelta(minutes=30 * (n // 10)),
+            ends_at=event.starts_at + timedelta(minutes=30 * (n // 10) + 25),
+            **fields,
+        )
+        for n in range(number)
+    ]
+    Session.objects.bulk_create(rows, batch_size=BATCH)
+    known = Speaker.objects.bulk_create([Speaker(event=event, name=f"Speaker {n}") for n in range(speakers)])
+    through = Session.speakers.through
+    links = [
+        through(session=row, speaker=known[(n + m) % speakers]) for n, row in enumerate(rows) for m in range(2) if known
+    ]
+    through.objects.bulk_create(links, batch_size=BATCH)
+    return rows
 
 
 def guests(event, number) -> list[EventGuest]:

@@ -13,7 +13,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from attendance import views as attendance_views
 from config import health, mailbox
 from config.api import IsPublic
-from events import views
+from events.views import event_page, passwords, sign_in
 from messaging.views import hooks, unsubscribe
 from rsvp.views import schedule
 
@@ -50,8 +50,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/", include((api, "api"))),
-    path("password/reset/", views.ask_for_reset, name="admin_password_reset"),
-    path("password/set/", views.set_password, name="set_password"),
+    path("password/reset/", passwords.ask_for_reset, name="admin_password_reset"),
+    path("password/set/", passwords.set_password, name="set_password"),
     path("door/sw.js", attendance_views.service_worker, name="service_worker"),
     path("door/<int:event_id>/", attendance_views.door, name="door"),
     path("door/<int:event_id>/manifest.webmanifest", attendance_views.manifest, name="door_manifest"),
@@ -59,6 +59,9 @@ urlpatterns = [
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),
     path("hooks/sms/incoming/", hooks.sms_incoming, name="sms_incoming"),
+    path("sign-in/", sign_in.ask_for_link, name="web_sign_in"),
+    path("sign-out/", sign_in.sign_out, name="web_sign_out"),
+    path("e/<slug:slug>/", event_page.event_page, name="event_page"),
     path("mailbox/", mailbox.mailbox, name="mailbox"),
     path("mailbox/<int:number>/", mailbox.mailbox_item, name="mailbox_item"),
     path("mailbox/<int:number>/html/", mailbox.mailbox_html, name="mailbox_html"),

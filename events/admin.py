@@ -22,11 +22,11 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelect2Widg
 from config import integrity
 from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, banner, card
 
-from . import views
 from .models import Event, IntegrityResult, Membership, Organization, Room, Session, Speaker, UserProfile
 from .models.event import LONGEST
 from .models.people import Role
 from .operations import events, members
+from .views import imports
 
 STATUS_COLOURS = {
     Event.Status.DRAFT: "info",
@@ -191,7 +191,7 @@ class EventAdmin(HistoryAdmin):
     list_before_template = "admin/import_link.html"
 
     def get_urls(self):
-        page = partial(views.import_schedule, model_admin=self)
+        page = partial(imports.import_schedule, model_admin=self)
         return [path("import/", self.admin_site.admin_view(page), name="events_event_import"), *super().get_urls()]
 
     def get_changeform_initial_data(self, request):

@@ -1,23 +1,18 @@
-"""Pages of the admin that aren't a model's own."""
+"""The admin's page that imports a schedule."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
-from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
-from config.api import within
 from config.errors import DomainError
 from config.importing import ImportPage
 
-from .forms import ImportScheduleForm, NewPasswordForm, ResetForm
-from .importers import ScheduleError, parse
-from .operations import accounts, schedules
+from ..forms import ImportScheduleForm
+from ..importers import ScheduleError, parse
+from ..operations import schedules
 
 
 def import_schedule(request, model_admin):
@@ -93,33 +88,3 @@ def _tell(request, report):
         messages.warning(request, sentence.format(count=count, names=names))
     for note in report.notes:
         messages.info(request, note)
-
-
-@never_cache
-@require_http_methods(["GET", "POST"])
-def ask_for_reset(request):
-    """For people of the admin who forgot their password, or never had one. Tells nobody who has an account."""
-    form = ResetForm(request.POST or None)
-    sent = form.is_valid()
-    if sent:
-        email = form.cleaned_data["email"].strip().lower()
-        rate, scope = accounts.MAILS
-        if within(rate, scope, email):
-            accounts.ask_for_reset(email=email)
-    return render(request, "ask_for_reset.html", {"form": form, "sent": sent})
-
-
-@never_cache
-@require_http_methods(["GET", "POST"])
-def set_password(request):
-    """Where the letter's address leads."""
-    form = NewPasswordForm(request.POST or None, initial={"code": request.GET.get("code", "")})
-    if form.is_valid():
-        try:
-            accounts.reset_password(**form.cleaned_data)
-        except DomainError as error:
-            form.add_error(None, str(error))
-        else:
-            messages.success(request, _("The new password is set. Sign in with it."))
-            return HttpResponseRedirect(reverse("admin:login"))
-    return render(request, "set_password.html", {"form": form})

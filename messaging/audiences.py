@@ -21,7 +21,10 @@ class Audience:
 
     ``guests(event, details)`` gives a queryset of EventGuest, ``people(event, details)`` one of
     UserProfile ids; either may be missing. Whoever is in both is reached once, as their guest.
-    ``details`` is what ``form_field(event)``, where there is one, was filled with, as JSON.
+
+    Where one must choose further (of which sessions?), ``form_field(event)`` gives a ModelMultipleChoiceField
+    of what there is, and ``details[chooses]`` has the ids of what was chosen, as text. Audiences with the
+    same ``chooses`` share a field.
     """
 
     key: str
@@ -30,6 +33,7 @@ class Audience:
     guests: Callable[[Any, dict], QuerySet] | None = None
     people: Callable[[Any, dict], QuerySet] | None = None
     form_field: Callable[[Any], Any] | None = None
+    chooses: str = ""
 
 
 _registry: dict[str, Audience] = {}
@@ -45,6 +49,15 @@ def all_audiences() -> dict[str, Audience]:
     """By key, in the order that organisers see."""
     autodiscover_modules("audiences")
     return _registry
+
+
+def choices() -> dict[str, list[Audience]]:
+    """What some audiences let one choose, and which these are: those of a name share a field."""
+    found = {}
+    for one in all_audiences().values():
+        if one.chooses:
+            found.setdefault(one.chooses, []).append(one)
+    return found
 
 
 def _listed(event, details):

@@ -25,13 +25,25 @@ from config.errors import DomainError, lock
 from events.admin import local
 from events.models import Event
 
-from .. import channels
-from ..forms.messages import PREVIEW, MessageForm, pickable, picked_label
+from .. import audiences, channels
+from ..forms.messages import PREVIEW, message_form, pickable, picked_label
 from ..models import Channel, DeliveryStatus, EventGuest, Kind, Message, MessageDelivery
 from ..operations import announcements
 from .preview import preview_of
 from .watching import watched
-from .words import COLOURS, audience_of, called_off, counted, figure, named, state_of, title_of, two_lines, zone_of
+from .words import (
+    COLOURS,
+    audience_in_full,
+    audience_of,
+    called_off,
+    counted,
+    figure,
+    named,
+    state_of,
+    title_of,
+    two_lines,
+    zone_of,
+)
 
 Status = Message.Status
 
@@ -138,7 +150,6 @@ class MessageAdmin(HistoryAdmin):
     fieldsets = [
         (None, {"fields": ["event", "subject", "body"]}),
         (gettext_lazy("How"), {"fields": ["channels"]}),
-        (gettext_lazy("Who"), {"fields": ["audience", "picked"]}),
         (gettext_lazy("When"), {"fields": ["when", "scheduled_at", "relative"]}),
     ]
     acts = (
@@ -215,6 +226,7 @@ class MessageAdmin(HistoryAdmin):
 
         return [
             page("candidates/", require_safe(self.candidates), "candidates"),
+            page("choices/", require_safe(self.choices), "choices"),
             page("<path:object_id>/preview/", require_http_methods(["GET", "POST"])(self.preview), "preview"),
             page("<path:object_id>/progress/", require_safe(self.progress), "progress"),
             *super().get_urls(),
@@ -232,7 +244,7 @@ class MessageAdmin(HistoryAdmin):
         rows = super().get_queryset(request).select_related("event", "created_by")
         return rows.annotate(deliveries_made=number(Q()), deliveries_done=number(~undecided))
 
-    def choice_label(self, row):
+    def choice_label(self, row, request):
         return title_of(row, row.event)
 
     def zone_of(self, request, row):
@@ -313,14 +325,15 @@ class MessageAdmin(HistoryAdmin):
         if self.shows_history:
             names = ["event", "kind", "status", "subject", "body", "channels", "audience", "audience_details"]
             return [(None, {"fields": [*names, "scheduled_at", "anchor", "anchor_offset", "stopped_at"]})]
-        return super().get_fieldsets(request, obj)
+        what, over, when = super().get_fieldsets(request, obj)
+        return [what, over, (gettext_lazy("Who"), {"fields": ["audience", *audiences.choices(), "picked"]}), when]
 
     # -- writing -------------------------------------------------------------------------------------
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         if self.shows_history:
             return super().get_form(request, obj, change=change, **kwargs)
-        form_class = super().get_form(request, obj, change=change, **kwargs | {"form": MessageForm})
+        form_class = super().get_form(request, obj, change=change, **kwargs | {"form": message_form()})
 
         class OwnForm(form_class):
             def __init__(self, *args, **kwargs):
@@ -407,9 +420,7 @@ class MessageAdmin(HistoryAdmin):
 
     def candidates(self, request):
         """Whom a message may be sent to by hand, for the search box of its form: guests first, then people."""
-        event = None
-        if (key := request.GET.get("event", "")).isdigit() and len(key) < 19:
-            event = Event.objects.of_staff(request.user, roles_for("messaging.add_message")).filter(pk=key).first()
+        event = self._asked_event(request)
         page = request.GET.get("page", "1")
         if event is None or not page.isdigit() or len(page) > 6 or "\0" in request.GET.get("term", ""):
             raise Http404
@@ -428,6 +439,23 @@ class MessageAdmin(HistoryAdmin):
                 "pagination": {"more": any(len(rows) > PAGE for rows in found)},
             }
         )
+
+    def choices(self, request):
+        """What an event has for a field of an audience, for the form of a new message whose event is changed."""
+        event, asking = self._asked_event(request), audiences.choices().get(request.GET.get("of", ""))
+        if event is None or asking is None:
+            raise Http404
+        field = asking[0].form_field(event)
+        return JsonResponse(
+            {"choices": [{"id": str(one.pk), "text": field.label_from_instance(one)} for one in field.queryset]}
+        )
+
+    @staticmethod
+    def _asked_event(request):
+        """The event of which the form's script asks, where the person may write about it."""
+        if not (key := request.GET.get("event", "")).isdigit() or len(key) > 18:
+            return None
+        return Event.objects.of_staff(request.user, roles_for("messaging.add_message")).filter(pk=key).first()
 
     # -- the preview -----------------------------------------------------------------------------------
 
@@ -499,7 +527,7 @@ class MessageAdmin(HistoryAdmin):
                 "title": title_of(message, message.event),
                 "opts": self.opts,
                 "original": message,
-                "audience": audience_of(message),
+                "audience": audience_in_full(message),
                 "over": named(message.channels),
                 "due": message.due_moment and local(message.due_moment, zone_of(message)),
                 "started": message.started_at and local(message.started_at, zone_of(message)),

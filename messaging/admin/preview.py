@@ -10,7 +10,7 @@ from ..channels import Parcel, sms
 from ..models import Channel, Message
 from ..models.messages import filled
 from ..operations import announcements, planning
-from .words import audience_of, called_off, masked, named, state_of, zone_of
+from .words import audience_in_full, called_off, masked, named, state_of, zone_of
 
 
 def preview_of(message, viewer) -> dict:
@@ -27,7 +27,7 @@ def preview_of(message, viewer) -> dict:
         "missing": announcements.missing(message),
         "seen": announcements.fingerprint(message),
         "summary": found,
-        "audience": audience_of(message),
+        "audience": audience_in_full(message),
         "channels": found and [_channel(found, one) for one in message.channels],
         "sample": found and [_sampled(one) for one in found.sample],
         "more": found and max(0, found.recipients - len(found.sample)),

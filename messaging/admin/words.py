@@ -9,6 +9,7 @@ from unfold.decorators import display
 from events.admin import local
 
 from .. import audiences
+from ..forms.messages import chosen_of
 from ..models import Channel, Message
 from ..models.messages import filled
 
@@ -81,13 +82,22 @@ def masked(address: str) -> str:
 
 
 def audience_of(message) -> str:
-    """To whom, in words."""
+    """To whom, in words; of what was chosen, how many."""
     audience = audiences.all_audiences().get(message.audience)
     if audience is None:
         return ""
-    if audience.key != "picked":
+    if audience.key != "picked" and not audience.chooses:
         return str(audience.label)
     return _("{}: {}").format(audience.label, figure(sum(len(ids) for ids in message.audience_details.values())))
+
+
+def audience_in_full(message) -> str:
+    """The same for a page of one message: what was chosen by name, where it isn't people."""
+    audience = audiences.all_audiences().get(message.audience)
+    if audience is None or not audience.chooses or message.event is None:
+        return audience_of(message)
+    names = chosen_of(audience.form_field(message.event), message.audience_details.get(audience.chooses, []))
+    return _("{}: {}").format(audience.label, names or "–")
 
 
 def state_of(message, done: int | None = None, total: int | None = None) -> tuple[str, str]:

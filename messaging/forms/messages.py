@@ -1,5 +1,6 @@
 """How a message is written."""
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -184,6 +185,14 @@ def picked_label(one) -> str:
     return " · ".join(filter(None, [name or str(_("(no name)")), one.email or one.phone]))
 
 
+def chosen_of(field, ids) -> str:
+    """The names of what was chosen in a field of :class:`audiences.Audience`."""
+    return ", ".join(field.label_from_instance(one) for one in field.queryset.filter(pk__in=ids))
+
+
+NOT_OF_EVENT = _("Not all of those chosen belong to this event.")
+
+
 class MessageForm(Meanwhile, forms.ModelForm):
     """An organiser's message. As a draft it may lack anything; "Save and preview" asks for what is missing."""
 
@@ -213,6 +222,9 @@ class MessageForm(Meanwhile, forms.ModelForm):
     version = forms.CharField(required=False, widget=forms.HiddenInput)
     """Of a draft, when it was changed last as this page knows."""
 
+    choices: dict = {}
+    """Names of the fields that some audiences have, and which audiences these are: see :func:`message_form`."""
+
     def __init__(self, *args, person, **kwargs):
         super().__init__(*args, **kwargs)
         self._keep_what_was_shown()
@@ -220,6 +232,7 @@ class MessageForm(Meanwhile, forms.ModelForm):
         self.of_event = message.event if message.event_id else self._chosen_event(person)
         self._offer_events(person)
         self._offer_channels()
+        self._offer_choices()
         offered = dict(sorted(audiences.all_audiences().items(), key=lambda one: one[0] == "picked"))
         self.fields["audience"].choices = [(one.key, one.label) for one in offered.values()]
         self.fields["audience"].widget.explained = {one.key: one.help for one in offered.values()}
@@ -269,6 +282,22 @@ class MessageForm(Meanwhile, forms.ModelForm):
         if self.instance._state.adding:
             self.initial.setdefault("channels", [one for one in Channel.values if one not in {*off, Channel.SMS}])
 
+    def _offer_choices(self):
+        """Of the event's; of an event that isn't said yet there is nothing to choose."""
+        for name, asking in self.choices.items():
+            field = self.fields[name] = asking[0].form_field(self.of_event)
+            field.required, field.show_hidden_initial = False, True
+            field.widget = UnfoldAdminSelect2MultipleWidget(attrs={"class": "turnout-choose"}, choices=field.choices)
+            field.error_messages |= dict.fromkeys(("invalid_choice", "invalid_pk_value"), NOT_OF_EVENT)
+            if self.of_event is None:
+                field.help_text = _("Choose the event first; what there is to choose shows once the draft is saved.")
+            self.initial[name] = (self.instance.audience_details or {}).get(name, [])
+
+    @property
+    def asked_by(self) -> str:
+        """For the form's script: which audiences show which field."""
+        return json.dumps({name: [one.key for one in asking] for name, asking in self.choices.items()})
+
     def _initial_time(self) -> dict:
         message = self.instance
         if message.scheduled_at:
@@ -293,7 +322,7 @@ class MessageForm(Meanwhile, forms.ModelForm):
     def changed_data(self):
         """Under the names of the columns that the fields become."""
         changed = {*super().changed_data} - {"version"}
-        if changed & {"audience", "picked"}:
+        if changed & {"audience", "picked", *self.choices}:
             changed |= {"audience", "audience_details"}
         if changed & {"when", "relative", "scheduled_at"}:
             changed |= {"scheduled_at", "anchor", "anchor_offset"}
@@ -332,6 +361,7 @@ class MessageForm(Meanwhile, forms.ModelForm):
         if by_mail and not cleaned.get("subject", "").strip() and "subject" not in self.errors:
             self.add_error("subject", forms.ValidationError(_("An e-mail needs a subject."), code="no_subject"))
         self._clean_picked(cleaned)
+        self._clean_choices(cleaned)
         self._clean_time(cleaned)
         return cleaned
 
@@ -350,6 +380,8 @@ class MessageForm(Meanwhile, forms.ModelForm):
             return str(len(now))
         if name == "relative":
             return f"{now[0]} {now[1]} {now[2]}" if now else "–"
+        if name in self.choices:
+            return chosen_of(self.fields[name], now) or "–"
         return super().stands(name)
 
     def _clean_picked(self, cleaned):
@@ -371,9 +403,21 @@ class MessageForm(Meanwhile, forms.ModelForm):
                 "people": audiences.met(event).filter(pk__in=details["people"]),
             }
             if any(theirs[kind].count() != len(set(details[kind])) for kind in details):
-                sentence = _("Not all of those chosen belong to this event.")
-                self.add_error("picked", forms.ValidationError(sentence, code="other_event"))
+                self.add_error("picked", forms.ValidationError(NOT_OF_EVENT, code="other_event"))
         self.instance.audience_details = details
+
+    def _clean_choices(self, cleaned):
+        """What the chosen audience asks for; what stands in the fields of others, hidden by then, doesn't count."""
+        audience = cleaned.get("audience")
+        for name, asking in self.choices.items():
+            if audience not in {one.key for one in asking}:
+                cleaned[name] = None
+                self.errors.pop(name, None)
+            elif name not in self.errors:
+                chosen = [str(one.pk) for one in cleaned[name]]
+                if self.asks_all and not chosen:
+                    self.add_error(name, forms.ValidationError(_("Choose at least one."), code="nobody"))
+                self.instance.audience_details = {name: chosen}
 
     def _clean_time(self, cleaned):
         """One of the three; what stands in the others' fields, hidden by then, doesn't count."""
@@ -408,3 +452,10 @@ class MessageForm(Meanwhile, forms.ModelForm):
 
     def _past(self, field):
         self.add_error(field, forms.ValidationError(_("That time is past."), code="past"))
+
+
+def message_form() -> type[MessageForm]:
+    """With the fields that the audiences of all apps have; each form fills them with what its event has."""
+    choices = audiences.choices()
+    fields = {name: forms.MultipleChoiceField(required=False) for name in choices}
+    return type("MessageForm", (MessageForm,), fields | {"choices": choices})

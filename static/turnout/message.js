@@ -10,7 +10,12 @@ const $ = django.jQuery;
 
 const chosen = (name) => form.querySelector(`input[name=${name}]:checked`)?.value;
 
+const AUDIENCES = JSON.parse(words.askedBy);
+
 const ASKED = {
+  ...Object.fromEntries(
+    Object.entries(AUDIENCES).map(([name, keys]) => [name, () => keys.includes(chosen("audience"))])
+  ),
   picked: () => chosen("audience") === "picked",
   scheduled_at: () => chosen("when") === "at",
   relative: () => chosen("when") === "relative",
@@ -83,6 +88,28 @@ measure();
 
 const eventOf = () => form.elements.event?.value || words.event;
 
+// What the event has to choose from; what was chosen of another is gone, and that is said.
+async function chooseAnew(name) {
+  const field = $(`select[name=${name}]`);
+  const event = eventOf();
+  const lost = field.val().length > 0;
+  field.empty().trigger("change");
+  const box = field[0].closest(".field-row");
+  let note = box.querySelector("[role=status]");
+  if (!note) {
+    note = document.createElement("p");
+    note.className = "turnout-soft";
+    note.setAttribute("role", "status");
+    field[0].parentElement.append(note);
+  }
+  note.textContent = lost ? words.chosenAnew : "";
+  if (!event) return;
+  const answer = await fetch(`${words.choices}?${new URLSearchParams({ of: name, event })}`);
+  if (!answer.ok || event !== eventOf()) return;
+  const { choices } = await answer.json();
+  field.empty().append(choices.map(({ id, text }) => new Option(text, id))).trigger("change");
+}
+
 $(() => {
   const pick = $("select[name=picked]");
   if (pick.hasClass("select2-hidden-accessible")) pick.select2("destroy");
@@ -103,6 +130,7 @@ $(() => {
   // Of another event, nobody who was chosen for this one.
   $("select[name=event]").on("change", () => {
     pick.val(null).trigger("change");
+    Object.keys(AUDIENCES).forEach(chooseAnew);
     measure();
   });
 });

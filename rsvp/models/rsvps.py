@@ -1,11 +1,11 @@
 """Who has a seat in which session."""
 
 from django.db import models
-from django.db.models import F, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models import Exists, F, IntegerField, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext_lazy as _
 
-from attendance.models import Attendee
+from attendance.models import AttendanceStatus, Attendee, CheckIn
 from config.database import CompositeForeignKey, counting, known, never_truncated, touched, uuid7
 from events.models import Event, Session
 from events.models.people import ScopedQuerySet
@@ -43,6 +43,16 @@ class SessionRsvpQuerySet(ScopedQuerySet):
 
     def confirmed(self):
         return self.filter(status=RsvpStatus.CONFIRMED)
+
+    def no_shows(self):
+        """Seats in sessions that have begun, of whoever isn't there: not scanned where anybody was scanned at a
+        point of the session; elsewhere, absent from the event. (rsvp.triggers.feedback has the other side.)"""
+        scans = CheckIn.objects.filter(
+            point__session=OuterRef("session"), result=CheckIn.Result.CHECKED_IN, undone_at=None
+        )
+        scanned, own = Exists(scans), Exists(scans.filter(attendee=OuterRef("attendee")))
+        absent = Q(attendee__attendance_status=AttendanceStatus.ABSENT)
+        return self.confirmed().filter((scanned & ~own) | (~scanned & absent), session__starts_at__lte=Now())
 
 
 class SessionRsvp(models.Model):
@@ -147,6 +157,7 @@ class SessionRsvp(models.Model):
         triggers = [
             touched(),
             rsvps.kept_right(),
+            rsvps.first_locked(),
             *rsvps.still_right(),
             never_truncated("rsvp_sessionrsvp_never_truncated"),
             *counting(parent="event_sessions", column="seats_taken", key="session_id", weight=rsvps.SEATS),

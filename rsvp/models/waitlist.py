@@ -27,6 +27,9 @@ class WaitlistStatus(models.TextChoices):
 WaitlistStatus.LIVE = frozenset({WaitlistStatus.WAITING, WaitlistStatus.OFFERED})
 WaitlistStatus.CLOSED = frozenset(WaitlistStatus) - WaitlistStatus.LIVE
 
+TOLD_OF = ["offered", "accepted", "waiting", "expired"]
+"""Where an offer led, as people are told: that it stands, that the seat is theirs, or that it has passed."""
+
 
 class WaitlistEntryQuerySet(ScopedQuerySet):
     organization_path = "event__organization"
@@ -49,7 +52,8 @@ class WaitlistEntry(models.Model):
     """A place in a session's line. While ``offered``, its ``party_size`` seats are held until ``offer_expires_at``.
 
     ``queued_at`` is the place in line, which an offer that passed takes to its end; ``joined_at`` stays.
-    ``told_at``: when the person was told of the offer (or of the seat, where it was confirmed at once).
+    ``told_at``: when the person was told of the last offer (or of the seat, where it was confirmed at once), and
+    then once more, that it has passed.
     """
 
     Status, EndReason = WaitlistStatus, EndReason
@@ -158,7 +162,7 @@ class WaitlistEntry(models.Model):
             ),
             models.Index(
                 "id",
-                condition=Q(told_at=None, offered_at__isnull=False, status__in=["offered", "accepted"]),
+                condition=Q(told_at=None, offered_at__isnull=False, status__in=TOLD_OF),
                 name="session_waitlist_untold",
             ),
             models.Index("attendee", "session", name="session_waitlist_attendee"),
@@ -167,6 +171,7 @@ class WaitlistEntry(models.Model):
         triggers = [
             touched(),
             waitlist.kept_right(),
+            *waitlist.first_locked(),
             *waitlist.still_right(),
             *waitlist.logged(),
             waitlist.never_deleted(),

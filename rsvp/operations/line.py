@@ -20,7 +20,7 @@ from events.models import Session
 
 from ..models import EndReason, SessionLine, WaitlistEntry, WaitlistMode, WaitlistStatus
 from ..triggers.waitlist import ACTOR
-from . import standing
+from . import standing, telling
 from .standing import NotAttending, Seat, SessionStarted, TooManySeats, after, full
 
 
@@ -31,7 +31,8 @@ class LineClosed(DomainError):
 
 class HasSeat(DomainError):
     code = "has_seat"
-    message = _("You have a seat in this session already.")
+    message = _("{person} has a seat in this session already.")
+    plain = _("You have a seat in this session already.")
     constraints = (
         "rsvp_waitlistentry_not_inside",
         "rsvp_sessionrsvp_not_in_line",
@@ -88,12 +89,16 @@ def join(*, session_id, person, party_size: int | None = None) -> Seat:
     Raises NotFound, NotAttending, what standing.refuse_unless_open does, HasSeat, TooManySeats, LineClosed.
     """
     found = standing.of(session_id=session_id, person=person)
+    if found.offer_passed:
+        lock_attendee(found.attendee_id)
+        settle(session_id=session_id)
+        found = standing.of(session_id=session_id, person=person)
     if found.entry_id is not None:
         return after(session_id=session_id, person=person, changed=False)
     if found.is_in:
         raise HasSeat
     standing.refuse_unless_open(found)
-    wanted = party_size or 1
+    wanted = 1 if party_size is None else party_size
     if not 1 <= wanted <= found.most_seats:
         raise TooManySeats(allowed=found.most_seats)
     if not found.line_open:
@@ -250,7 +255,8 @@ def skip(*, entry_id, actor) -> Outcome:
         cursor.execute(
             """
             UPDATE session_waitlist SET
-                status = 'waiting', queued_at = clock_timestamp(), priority = 0, offer_expires_at = NULL
+                status = 'waiting', queued_at = clock_timestamp(), priority = 0, offer_expires_at = NULL,
+                told_at = CASE WHEN status = 'waiting' OR told_at IS NULL THEN clock_timestamp() END
             WHERE id = %s
             """,
             [entry.pk],
@@ -267,6 +273,7 @@ def remove(*, entry_id, actor) -> Outcome:
     if not entry.is_live:
         return Outcome(entry, changed=False)
     close(entry, WaitlistStatus.LEFT, EndReason.ORGANIZER)
+    telling.taken_out_of_line(entry, actor=actor)
     return Outcome(entry, changed=True)
 
 
@@ -279,6 +286,8 @@ def prioritize(*, entry_id, actor, priority: int) -> Outcome:
     changed = entry.priority != priority
     entry.priority = priority
     entry.save(update_fields=["priority"])
+    hand_on([entry.session_id])  # whoever was first may have waited for more seats than there are
+    entry.refresh_from_db()
     return Outcome(entry, changed=changed)
 
 
@@ -351,7 +360,7 @@ NEXT = f"""
     LEFT JOIN session_lines l ON l.session_id = s.id
     CROSS JOIN LATERAL (
         SELECT id, attendee_id, party_size, priority, queued_at FROM session_waitlist
-        WHERE session_id = s.id AND status = 'waiting'
+        WHERE session_id = s.id AND status = 'waiting' AND (s.capacity IS NULL OR party_size <= s.capacity)
         ORDER BY priority DESC, queued_at, id
         LIMIT CASE WHEN coalesce(o.fill_gaps, false) THEN NULL ELSE s.capacity - s.seats_taken END
     ) w
@@ -379,7 +388,8 @@ def hand_on(session_ids) -> int:
     """Free seats go to whoever has waited longest; to how many people. **The caller holds the sessions' locks.**
 
     As many statements for five hundred seats as for one. A party that doesn't fit is waited for, unless the
-    event fills gaps. Seats of a line whose offers are stopped stay free, and nobody else gets them.
+    event fills gaps, or it is larger than the whole session has become. Seats of a line whose offers are
+    stopped stay free, and nobody else gets them.
     """
     with connection.cursor() as cursor:
         cursor.execute(NEXT, {"sessions": list(session_ids), "shortest": SHORTEST, "share": SHARE})
@@ -444,19 +454,22 @@ DUE = """
 EXPIRE = """
     UPDATE session_waitlist AS w SET
         status = CASE WHEN over.goes_on THEN 'waiting' ELSE 'expired' END,
-        queued_at = CASE WHEN over.goes_on THEN clock_timestamp() ELSE w.queued_at END,
+        queued_at = CASE WHEN over.goes_on THEN over.queued_at ELSE w.queued_at END,
         priority = CASE WHEN over.goes_on THEN 0 ELSE w.priority END,
         closed_at = CASE WHEN over.goes_on THEN NULL ELSE clock_timestamp() END,
-        end_reason = CASE WHEN over.goes_on THEN '' WHEN over.begun THEN 'started' ELSE 'too_many_offers' END
+        end_reason = CASE WHEN over.goes_on THEN '' WHEN over.begun THEN 'started' ELSE 'too_many_offers' END,
+        told_at = CASE WHEN over.begun THEN coalesce(w.told_at, clock_timestamp()) END
     FROM (
         SELECT one.id, s.starts_at <= clock_timestamp() AS begun,
-            s.starts_at > clock_timestamp() AND one.offers_made < coalesce(o.max_offers, 2) AS goes_on
+            s.starts_at > clock_timestamp() AND one.offers_made < coalesce(o.max_offers, 2) AS goes_on,
+            statement_timestamp() + interval '1 microsecond' * row_number() OVER (
+                ORDER BY one.offer_expires_at, one.id
+            ) AS queued_at
         FROM session_waitlist one
         JOIN event_sessions s ON s.id = one.session_id
         LEFT JOIN event_rsvp_settings o ON o.event_id = one.event_id
         WHERE one.session_id = ANY (%(sessions)s) AND one.status = 'offered'
             AND one.offer_expires_at <= clock_timestamp()
-        ORDER BY one.offer_expires_at, one.id
     ) AS over
     WHERE w.id = over.id
 """
@@ -487,8 +500,17 @@ def _catch_up(*, after) -> tuple[list, int]:
     with connection.cursor() as cursor:
         cursor.execute(DUE, {"after": after, "limit": AT_ONCE})
         sessions = [pk for (pk,) in cursor.fetchall()]
-        if not sessions:
-            return [], 0
+    return sessions, _settled(sessions) if sessions else 0
+
+
+@operation
+def settle(*, session_id) -> int:
+    """:func:`catch_up` for one session, for somebody who can't wait. Raises NotFound, Busy."""
+    return _settled([lock_session(session_id).pk])
+
+
+def _settled(sessions) -> int:
+    with connection.cursor() as cursor:
         cursor.execute(EXPIRE, {"sessions": sessions})
         cursor.execute(BEGUN, {"sessions": sessions})
-    return sessions, hand_on(sessions)
+    return hand_on(sessions)

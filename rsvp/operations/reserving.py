@@ -21,6 +21,7 @@ from .standing import Seat, SessionStarted, Standing, TooManySeats, after, full
 class ScheduleConflict(DomainError):
     code = "schedule_conflict"
     message = _("At this time you have a seat in: {titles}.")
+    facts = ("conflicts",)
 
 
 ROUNDS = 5
@@ -58,12 +59,17 @@ def reserve(
     """
     for _round in range(ROUNDS):
         found = standing.of(session_id=session_id, person=person)
-        wanted = seats or (found.seats if found.is_in else None) or 1
+        wanted = seats if seats is not None else found.seats if found.is_in else 1
         if found.is_in and wanted == found.seats:
             return _as_found(found)
+        if reject_conflicts and found.has_offer:
+            refuse_conflicts(found)
         if found.has_offer:
             return line.accept(entry_id=found.entry_id, person=person)
         standing.refuse_unless_open(found)
+        if found.offer_passed:
+            line.settle(session_id=session_id)
+            continue
         if not 1 <= wanted <= found.most_seats:
             raise TooManySeats(allowed=found.most_seats)
         if reject_conflicts:
@@ -72,7 +78,7 @@ def reserve(
             return change_seats(session_id=session_id, person=person, seats=wanted)
         if not found.has_room_for(wanted):
             if found.is_waiting or waitlist:
-                return line.join(session_id=session_id, person=person, party_size=seats or found.party_size or 1)
+                return line.join(session_id=session_id, person=person, party_size=wanted)
             raise full(found)
         seat = _take_alone(found=found, person=person, seats=wanted) if reject_conflicts else _take(found, wanted)
         if seat is not None:
@@ -82,7 +88,8 @@ def reserve(
 
 def refuse_conflicts(found: Standing) -> None:
     if found.conflicts:
-        raise ScheduleConflict(titles=", ".join(one.title for one in found.conflicts))
+        titles = ", ".join(one.title for one in found.conflicts)
+        raise ScheduleConflict(titles=titles, conflicts=[one._asdict() for one in found.conflicts])
 
 
 def _as_found(found: Standing) -> Seat:
@@ -179,8 +186,8 @@ def cancel(*, session_id, person) -> Seat:
     if found.ends_at <= found.now:
         raise SessionStarted
     line.lock_session(session_id)
-    _give_back(session_id, found.attendee_id, EndReason.OWN)
-    return after(session_id=session_id, person=person, changed=True)
+    changed = _give_back(session_id, found.attendee_id, EndReason.OWN)
+    return after(session_id=session_id, person=person, changed=changed)
 
 
 def _give_back(session_id, attendee_id, reason) -> bool:

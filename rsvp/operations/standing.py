@@ -21,8 +21,9 @@ class SessionFull(DomainError):
     """``waitlist_length``: how many wait already."""
 
     code = "session_full"
-    message = _("The session is full: {taken} of {capacity} seats are taken, and {waitlist_length} are waiting.")
+    message = _("The session is full: {seats_taken} of {capacity} seats are taken, and {waitlist_length} are waiting.")
     plain = _("The session is full.")
+    facts = ("capacity", "seats_taken", "waitlist_length")
     constraints = ("events_session_seats_within_capacity",)
 
 
@@ -64,6 +65,7 @@ class TooManySeats(DomainError):
     status = 400
     message = _("You can have at most {allowed} seats here: your own, and one for each plus-one.")
     plain = _("One seat for the attendee, and one for each plus-one.")
+    facts = ("allowed",)
     constraints = (
         "rsvp_sessionrsvp_seats_allowed",
         "rsvp_waitlistentry_seats_allowed",
@@ -130,9 +132,16 @@ class Standing(NamedTuple):
         return None if self.capacity is None else self.capacity - self.seats_taken
 
     @property
+    def offer_passed(self) -> bool:
+        """And the sweep hasn't been there yet."""
+        return self.entry_status == WaitlistStatus.OFFERED and self.offer_expires_at <= self.now
+
+    @property
     def most_seats(self) -> int:
-        own = 1 + self.plus_ones
-        return own if self.max_party_size is None else min(own, self.max_party_size)
+        """Not more than the session has, either: who waits for those would wait for ever."""
+        room = None if self.capacity is None else max(self.capacity, 1)
+        limits = [1 + self.plus_ones, self.max_party_size, room]
+        return min(one for one in limits if one is not None)
 
     def has_room_for(self, seats: int) -> bool:
         """Nobody overtakes the line."""
@@ -241,9 +250,25 @@ def position(entry_id) -> int:
         return cursor.fetchone()[0]
 
 
+POSITIONS = """
+    SELECT id, place FROM (
+        SELECT id, row_number() OVER (PARTITION BY session_id ORDER BY priority DESC, queued_at, id) AS place
+        FROM session_waitlist
+        WHERE status = 'waiting' AND session_id IN (SELECT session_id FROM session_waitlist WHERE id = ANY (%(ids)s))
+    ) AS line WHERE id = ANY (%(ids)s)
+"""
+
+
+def positions(entry_ids) -> dict[UUID, int]:
+    """Of those who wait: :func:`position`, in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(POSITIONS, {"ids": list(entry_ids)})
+        return dict(cursor.fetchall())
+
+
 def full(found) -> SessionFull:
     """For a Standing, or a Session."""
-    return SessionFull(taken=found.seats_taken, capacity=found.capacity, waitlist_length=found.waitlist_length)
+    return SessionFull(seats_taken=found.seats_taken, capacity=found.capacity, waitlist_length=found.waitlist_length)
 
 
 def refuse_unless_open(standing: Standing) -> None:

@@ -54,6 +54,27 @@ def kept_right() -> Trigger:
     )
 
 
+def first_locked() -> Trigger:
+    """Before what else follows an UPDATE (by the order of names): its sessions, also those whose count stays
+    as it is because one person's seats became another's."""
+    return Trigger(
+        name="first_locked_after_update",
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=pgtrigger.Update,
+        referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+        func="""
+            PERFORM FROM event_sessions WHERE id IN (
+                SELECT session_id FROM (
+                    SELECT id, session_id, status, seats FROM new_rows
+                    EXCEPT SELECT id, session_id, status, seats FROM old_rows
+                ) AS changed
+            ) ORDER BY id FOR NO KEY UPDATE;
+            RETURN NULL;
+        """,
+    )
+
+
 def still_right() -> list[Trigger]:
     """After each statement and its counting (by the order of names), so with the sessions locked."""
 

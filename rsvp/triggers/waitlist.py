@@ -62,6 +62,36 @@ def kept_right() -> Trigger:
     )
 
 
+def first_locked() -> list[Trigger]:
+    """Before what else follows a statement (by the order of names): all its sessions in the order of their ids,
+    for two counters are written after it, and neither may change where one place became another's."""
+    columns = "id, session_id, status, party_size"
+
+    def trigger(operation, rows, **referencing):
+        return Trigger(
+            name=f"first_locked_after_{str(operation).lower()}",
+            level=pgtrigger.Statement,
+            when=pgtrigger.After,
+            operation=operation,
+            referencing=pgtrigger.Referencing(**referencing),
+            func=f"""
+                PERFORM FROM event_sessions
+                WHERE id IN (SELECT session_id FROM ({rows}) AS changed) ORDER BY id FOR NO KEY UPDATE;
+                RETURN NULL;
+            """,
+        )
+
+    return [
+        trigger(pgtrigger.Insert, "SELECT session_id FROM new_rows", new="new_rows"),
+        trigger(
+            pgtrigger.Update,
+            f"SELECT {columns} FROM new_rows EXCEPT SELECT {columns} FROM old_rows",
+            old="old_rows",
+            new="new_rows",
+        ),
+    ]
+
+
 def still_right() -> list[Trigger]:
     """After each statement and its counting (by the order of names), so with the sessions locked."""
 

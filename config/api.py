@@ -47,6 +47,7 @@ class ApiExceptionHandler(ExceptionHandler):
             answer = APIException(detail=str(exc), code=exc.code)
             answer.status_code = exc.status
             answer.wait = exc.retry_after  # DRF turns it into Retry-After
+            answer.details = exc.details
             return answer
         return super().convert_known_exceptions(exc)
 
@@ -55,6 +56,12 @@ class ApiExceptionHandler(ExceptionHandler):
             return exc
         log.error("api.unexpected_error", exc_info=exc)
         return APIException(detail=str(WENT_WRONG).format(reference()), code="error")
+
+    def format_exception(self, exc):
+        content = super().format_exception(exc)
+        if details := getattr(exc, "details", None):
+            content["errors"][0]["details"] = details
+        return content
 
     def should_not_handle(self, exc):
         return False
@@ -177,6 +184,15 @@ def has_left(rate: str, *key: str) -> bool:
     return _ask(lambda: limiter().test(limits.parse(rate), *key))
 
 
+def opens_in(rate: str, *key: str) -> float:
+    """Seconds until :func:`within` allows the key again; 1 without Redis, which lifts the limit."""
+    try:
+        reset_at, _remaining = limiter().get_window_stats(limits.parse(rate), *key)
+    except RedisError:
+        return 1
+    return max(1, reset_at - timezone.now().timestamp())
+
+
 PAUSE = timedelta(seconds=5)
 _asks_again_at = None
 
@@ -209,13 +225,11 @@ class RateLimit(throttling.BaseThrottle):
         return str(request.user.pk) if request.user.is_authenticated else request.META.get("REMOTE_ADDR", "")
 
     def allow_request(self, request, view):
-        self.item = limits.parse(self.rate)
         self.key = (self.scope, self.identity(request, view))
         return within(self.rate, *self.key)
 
     def wait(self):
-        reset_at, _remaining = limiter().get_window_stats(self.item, *self.key)
-        return max(1, reset_at - timezone.now().timestamp())
+        return opens_in(self.rate, *self.key)
 
 
 _said_open_at = None

@@ -32,14 +32,15 @@ class DomainError(Exception):
     """A refusal that a person can act on.
 
     ``code`` and ``status`` are the API's; ``message`` is a sentence with ``{placeholders}`` filled
-    from the keyword arguments; ``constraints`` are the database's names for the same refusal, which
-    come without figures and so have the sentence ``plain``.
+    from the keyword arguments, of which those named in ``facts`` are for programs too; ``constraints``
+    are the database's names for the same refusal, which come without figures and so have the sentence ``plain``.
     """
 
     code = "refused"
     status = 409
     message = _("This isn't possible.")
     plain = None
+    facts: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     retry_after: int | None = None
     by_constraint: dict[str, type["DomainError"]] = {}
@@ -58,6 +59,11 @@ class DomainError(Exception):
         if not self.params and self.plain is not None:
             return str(self.plain)
         return str(self.message).format(**self.params)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The facts that are known: none where the database refused."""
+        return {name: self.params[name] for name in self.facts if name in self.params}
 
 
 class NotFound(DomainError):

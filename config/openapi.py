@@ -25,6 +25,9 @@ class Error(serializers.Serializer):
     code = serializers.CharField(help_text=_("For programs; all codes are listed at the top."))
     detail = serializers.CharField(help_text=_("For people."))
     attr = serializers.CharField(allow_null=True, help_text=_("The field that is wrong, if it is one."))
+    details = serializers.DictField(
+        required=False, help_text=_("What programs may want to know of it; the list of codes says which have any.")
+    )
 
 
 class Refusal(serializers.Serializer):
@@ -113,7 +116,7 @@ class AutoSchema(SpectacularSchema):
             found["ETag"] = ETAG
             parameters.append({"in": "header", "name": "If-None-Match", **header(_("The ETag of what you have."))})
             operation["responses"]["304"] = {"description": force_str(WORDS["304"]), "headers": {"ETag": ETAG}}
-        if any(parameter["name"] == "cursor" for parameter in parameters):
+        if {parameter["name"] for parameter in parameters} & {"cursor", "updated_since"}:
             found["Turnout-As-Of"] = AS_OF | {"required": True}
         if self._is_idempotent:
             found["Idempotent-Replayed"] = REPLAYED
@@ -198,7 +201,8 @@ def error_codes() -> list[tuple[str, int, str]]:
 
     def walk(cls):
         for one in cls.__subclasses__():
-            found[one.code, one.status].add(force_str(one.message))
+            told = f" (`details`: {', '.join(f'`{name}`' for name in one.facts)})" if one.facts else ""
+            found[one.code, one.status].add(force_str(one.message) + told)
             walk(one)
 
     walk(DomainError)
@@ -238,8 +242,9 @@ Every answer of the API that is no success has one shape:
 Programs go by `code`; `detail` is for people and comes in their language. `type` is
 `validation_error` where a field is wrong: then `attr` names it, and the code is one of a field's
 (`required`, `null`, `blank`, `invalid`, `max_length`, `min_value`, `invalid_choice` …). All others
-are below. Which of them a call answers with stands at the call, in the API's document
-(`/api/v1/schema/`, to read at `/api/v1/docs/`).
+are below; where it says so, an error has `details` as well: the facts of its sentence, for programs.
+Which of them a call answers with stands at the call, in the API's document (`/api/v1/schema/`, to
+read at `/api/v1/docs/`).
 
 Answers with `Retry-After` (`busy`, 429 and 503) are worth another attempt after so many seconds.
 

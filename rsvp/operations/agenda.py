@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from attendance.models import Attendee
 from events.models import Event, Session
 
-from ..models import RsvpStatus, SessionRsvp, WaitlistEntry
+from ..models import RsvpStatus, SessionRsvp, WaitlistEntry, WaitlistStatus
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Mine:
     rsvp_id: UUID | None = None
     entry_id: UUID | None = None
     offer_expires_at: datetime | None = None
+    position: int | None = None
+    """In line; 1 is next."""
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Slot:
     track: str
     language: str
     url: str
+    room_id: int | None
     room: str
     starts_at: datetime
     ends_at: datetime
@@ -66,7 +69,7 @@ class Slot:
 
 
 COLUMNS = [
-    *("id", "event_id", "title", "abstract", "session_type", "track", "language", "url"),
+    *("id", "event_id", "title", "abstract", "session_type", "track", "language", "url", "room_id"),
     *("starts_at", "ends_at", "status", "capacity", "seats_taken", "waitlist_length"),
     *("rsvp_opens_at", "rsvp_closes_at", "updated_at"),
 ]
@@ -90,9 +93,16 @@ def slots(sessions) -> list[Slot]:
 
 
 def of_event(
-    *, event: Event, person=None, day: date | None = None, track: str | None = None, room: int | None = None
+    *,
+    event: Event,
+    person=None,
+    day: date | None = None,
+    track: str | None = None,
+    room: int | None = None,
+    since: datetime | None = None,
 ) -> list[Slot]:
-    """The agenda: of a day by the event's clock, of a track, in a room; with how the person stands to each."""
+    """The agenda: of a day by the event's clock, of a track, in a room, or what changed since a moment; with how
+    the person stands to each."""
     sessions = Session.objects.filter(event=event)
     if day is not None:
         begins = datetime.combine(day, datetime.min.time(), tzinfo=event.zone)
@@ -101,6 +111,8 @@ def of_event(
         sessions = sessions.filter(track=track)
     if room is not None:
         sessions = sessions.filter(room=room)
+    if since is not None:
+        sessions = sessions.filter(updated_at__gte=since)
     found = slots(sessions)
     mine = {one.session_id: one for one in of_person(person, event=event)} if person is not None else {}
     for slot in found:
@@ -108,11 +120,26 @@ def of_event(
     return found
 
 
+def deleted(*, event: Event, since: datetime) -> list[UUID]:
+    """Sessions that somebody deleted since. Cancelled ones are still on the agenda."""
+    gone = Session.history.filter(event_id=event.pk, history_type="-", history_date__gte=since)
+    return list(gone.order_by("history_id").values_list("id", flat=True))
+
+
+def of_session(*, session_id, person) -> Slot | None:
+    """One session, as :func:`of_event` has it; None unless the person may see it."""
+    seen = Session.objects.filter(pk=session_id, event__in=Event.objects.reachable_by(person))
+    for slot in slots(seen):
+        slot.mine = next((one for one in of_person(person, event=slot.event_id) if one.session_id == slot.id), None)
+        return slot
+    return None
+
+
 def _next_day(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day + timedelta(days=1), datetime.min.time(), tzinfo=zone)
 
 
-def of_person(person, *, event: Event | None = None, cancelled: bool = False) -> list[Mine]:
+def of_person(person, *, event: Event | int | None = None, cancelled: bool = False) -> list[Mine]:
     """Where the person has a seat or waits for one; with ``cancelled``, also the seats that they no longer have
     because the session was cancelled. By the partial index of My Schedule, however many others have."""
     attendees = Attendee.objects.active().of_person(person)
@@ -123,14 +150,14 @@ def of_person(person, *, event: Event | None = None, cancelled: bool = False) ->
     if cancelled:
         which |= Q(status=RsvpStatus.CANCELLED, end_reason=SessionRsvp.EndReason.SESSION_CANCELLED)
     seats = SessionRsvp.objects.filter(which, attendee__in=ids).order_by()
-    line = WaitlistEntry.objects.live().filter(attendee__in=ids).order_by()
+    columns = ["session_id", "status", "party_size", "pk", "offer_expires_at"]
+    line = list(WaitlistEntry.objects.live().filter(attendee__in=ids).order_by().values_list(*columns))
+    places = positions(pk for _session, status, _size, pk, _until in line if status == WaitlistStatus.WAITING)
     return [
         *(Mine(*row) for row in seats.values_list("session_id", "status", "seats", "pk")),
         *(
-            Mine(session_id, status, size, entry_id=pk, offer_expires_at=until)
-            for session_id, status, size, pk, until in line.values_list(
-                "session_id", "status", "party_size", "pk", "offer_expires_at"
-            )
+            Mine(session_id, status, size, entry_id=pk, offer_expires_at=until, position=places.get(pk))
+            for session_id, status, size, pk, until in line
         ),
     ]
 

@@ -15,13 +15,14 @@ from django.utils import timezone
 from attendance.models import Attendee
 from config.errors import translated
 from events.importers import Schedule
-from events.models import Event, Organization, UserProfile
+from events.models import Event, Organization, Session, UserProfile
 from messaging.models import EventGuest, Message, MessageDelivery
 from requests.models import JoinRequest
+from rsvp.models import SessionRsvp, WaitlistEntry
 
-from . import agenda, attending, clock, joining, messages, people
+from . import agenda, attending, clock, joining, messages, people, seats
 
-MODULES = (people, agenda, joining, attending, messages)
+MODULES = (people, agenda, joining, attending, seats, messages)
 
 
 @dataclass
@@ -78,6 +79,10 @@ def summary(demo: Demo) -> list[str]:
     lines.append(
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in {Event.objects.count()} events."
+    )
+    lines.append(
+        f"{SessionRsvp.objects.confirmed().count()} RSVPs in {Session.objects.count()} sessions, "
+        f"{WaitlistEntry.objects.waiting().count()} people in lines, {WaitlistEntry.objects.offered().count()} offers."
     )
     lines.append(
         f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "

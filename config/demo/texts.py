@@ -73,6 +73,21 @@ EXCUSES = (
 BY_HAND = "Phone was empty; checked the name against an ID."
 SET_BACK = "Wrong person scanned, the two share a phone."
 
+CALLED_OFF = "Its speaker is stuck on the wrong side of a strike."
+SEAT_TAKEN = "You told us at the desk that you are leaving early."
+FEEDBACK = {
+    5: (
+        "Best hour of the day.",
+        "I have been looking for this for years, and it was in the shed across the yard.",
+        "Merci ! À refaire.",
+        "とても良かったです。",
+    ),
+    4: ("Good, and on time.", "Would have liked ten minutes more for questions.", "Lovely, but cold."),
+    3: ("Fine.", "I knew half of it. The other half was worth coming for."),
+    2: ("Couldn't hear a thing at the back.", "Not what the title says."),
+    1: ("The projector had the last word.",),
+}
+
 MESSAGES = {
     # By the name of its act (config.demo.messages): subject and text.
     "welcome": (

@@ -25,7 +25,7 @@ from config.database import Trigger
 from config.errors import DomainError
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = ("events", "attendance", "messaging", "requests")
+APPS = ("events", "attendance", "messaging", "rsvp", "requests")
 PACKAGES = ("config", *APPS)
 
 
@@ -99,12 +99,17 @@ SHAPE = {
 MORE = {
     "events": {
         "importers",  # a module a format
+        "pages",  # what attendees' pages share, in all apps
         "sign_in",  # settings name its classes, so it can't be part of api
     },
     "attendance": set(),
     "messaging": {
         "audiences",  # whom a message may go to; upper apps add theirs
         "channels",  # a module a provider
+    },
+    "rsvp": {
+        "audiences",  # registered with messaging
+        "calendars",  # iCalendar, for the API and the feed
     },
     "requests": {"audiences"},  # whom a message may go to, registered with messaging
     "config": {
@@ -204,6 +209,8 @@ UNMAPPED = {
     "events_event_visibility_known": "forms and serializers offer the same list",
     "events_idempotencykey_once": "losing it is how a key is found taken (config.api)",
     "events_membership_role_known": "forms and serializers offer the same list",
+    "attendance_attendee_id_event": "the target of composite foreign keys; the id alone is unique",
+    "events_session_id_event": "the target of composite foreign keys; the id alone is unique",
     "events_session_external_id_unique": "the import holds the event's lock; no form has the field",
     "events_session_status_known": "no door takes a status",
     "events_speaker_external_id_unique": "the import holds the event's lock; no form has the field",
@@ -231,6 +238,28 @@ UNMAPPED = {
     "messaging_optout_channel_known": "no door takes a channel",
     "messaging_optout_once": "opting out is get_or_create",
     "messaging_userlinkaudit_outcome_known": "only triggers write the audit",
+    "rsvp_sessionfeedback_once": "giving feedback is one upsert",
+    "rsvp_sessionfeedback_session_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_sessionfeedback_attendee_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_sessionfeedback_stays_itself": "no door changes whose it is; an operator's SQL reads the name",
+    "rsvp_sessionrsvp_attendee_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_sessionrsvp_cancelled_at": "the trigger before it writes both",
+    "rsvp_sessionrsvp_never_truncated": "nothing of ours truncates; an operator's SQL reads the name",
+    "rsvp_sessionrsvp_once": "taking a seat is one upsert",
+    "rsvp_sessionrsvp_session_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_sessionrsvp_source_known": "no door takes a source",
+    "rsvp_sessionrsvp_status_known": "no door takes a status",
+    "rsvp_sessionrsvp_stays_itself": "no door changes whose it is; an operator's SQL reads the name",
+    "rsvp_settings_mode_known": "the form offers the same list",
+    "rsvp_settings_sane": "the form checks the same",
+    "rsvp_waitlistentry_attendee_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_waitlistentry_closed_at": "the trigger before it writes both",
+    "rsvp_waitlistentry_offer_expires": "one statement writes both",
+    "rsvp_waitlistentry_over_stays_over": "operations look at the status with the session locked",
+    "rsvp_waitlistentry_session_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_waitlistentry_status_known": "no door takes a status",
+    "rsvp_waitlistentry_stays_itself": "no door changes whose it is; an operator's SQL reads the name",
+    "rsvp_waitlistlog_append_only": "only triggers write the record; an operator's SQL reads the name",
     "requests_ban_once": "banning is get_or_create: the second finds the first",
     "requests_joinrequest_identity": "the target of a composite foreign key; the id alone is unique",
     "requests_joinrequest_status_known": "no door takes a status but through an operation's choice",

@@ -73,6 +73,7 @@ ATTACKS = {
     "UPDATE event_attendees SET owner_id = 'somebody else'": "attendance_attendee_owner_of_profile",
     "UPDATE event_join_requests SET status = 'pending'": "requests_joinrequest_decided_when_decided",
     "DELETE FROM user_link_audit": "messaging_audit_append_only",
+    "DELETE FROM session_waitlist_log": "rsvp_waitlistlog_append_only",
 }
 
 

@@ -1,13 +1,19 @@
-"""/healthz: the process lives. /readyz: it can serve, and what is missing."""
+"""/healthz: the process lives. /readyz: it can serve, and what is missing. And what tasks have given up."""
 
 import time
 
 import redis
+import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import JsonResponse
 from django.views.decorators.cache import never_cache
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+log = structlog.get_logger(__name__)
 
 HEARTBEAT = "turnout:heartbeat"
 HEARTBEAT_LASTS = 90
@@ -70,3 +76,35 @@ def readyz(request):
     ready = database == "ok" and parts["migrations"] == "ok"
     state = "ready" if all(part == "ok" for part in parts.values()) else "degraded"
     return JsonResponse({"status": state if ready else "unavailable", **parts}, status=200 if ready else 503)
+
+
+# -- Metrics of workers, which nobody scrapes -------------------------------------------------------------
+
+GIVEN_UP = "turnout:given-up"
+
+
+def gave_up(task: str) -> None:
+    """Called by a worker: a task failed, and won't be tried again. Counted in Redis, without which no task runs."""
+    try:
+        _redis.hincrby(GIVEN_UP, task, 1)
+    except redis.RedisError as error:
+        log.warning("task.not_counted", task=task, reason=repr(error))
+
+
+class Metrics(Collector):
+    """Every web process says the same, as they all ask Redis."""
+
+    def describe(self):
+        return [CounterMetricFamily("turnout_tasks_given_up", "Tasks that failed for good.", labels=["task"])]
+
+    def collect(self):
+        [given_up] = self.describe()
+        try:
+            for task, number in _redis.hgetall(GIVEN_UP).items():
+                given_up.add_metric([task.decode()], int(number))
+        except redis.RedisError as error:  # the other metrics are wanted all the more
+            log.warning("task.metrics_unavailable", reason=repr(error))
+        return [given_up]
+
+
+REGISTRY.register(Metrics())

@@ -126,7 +126,10 @@ AUTH_USER_MODEL = "events.UserProfile"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "events.sign_in.EmailBackend",
+    "events.sign_in.LinkBackend",
 ]
+LINK_BACKEND = "events.sign_in.LinkBackend"
+"""Whose sessions open attendees' pages only."""
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -200,6 +203,8 @@ SPECTACULAR_SETTINGS = {
         "JoinRequestStatus": "requests.models.Status",
         "MessageKind": "messaging.models.Kind",
         "DevicePlatform": "messaging.models.PushDevice.Platform",
+        "SessionStatus": "events.models.agenda.SessionStatus",
+        "RsvpStanding": "rsvp.api.agenda.STANDINGS",
         "RefusalType": "config.openapi.TYPES",
     },
     "ENUM_SUFFIX": "",
@@ -214,6 +219,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "door", "description": "For scanners: people with a role, and registered devices"},
         {"name": "attendance", "description": "Who came, by hand"},
         {"name": "room", "description": "Who is in, your own place among them, and your ticket"},
+        {"name": "sessions", "description": "The agenda, seats in sessions and the lines for them, your schedule"},
         {"name": "messages", "description": "What you were sent, and the devices that ring for it"},
     ],
 }
@@ -254,6 +260,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 55},
     },
     "tell-of-requests-daily": {"task": "requests.tasks.tell_of_requests_daily", "schedule": crontab(minute="*/15")},
+    "catch-up-lines": {"task": "rsvp.tasks.catch_up", "schedule": 60.0, "options": {"expires": 55}},
+    "tell-offers": {"task": "rsvp.tasks.tell_offers", "schedule": 60.0, "options": {"expires": 55}},
+    "tell-changes": {"task": "rsvp.tasks.tell_changes", "schedule": 60.0, "options": {"expires": 55}},
+    "remind-of-sessions": {"task": "rsvp.tasks.remind", "schedule": crontab(minute="*/15")},
     "tell-of-the-door": {"task": "messaging.tasks.tell_of_the_door", "schedule": 60.0, "options": {"expires": 55}},
     "check-integrity": {"task": "events.tasks.check_integrity", "schedule": crontab(hour=4, minute=10)},
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},

@@ -48,8 +48,15 @@ def nameless(body: str, numbers: list[int]) -> str:
 
 def when(event: Event) -> str:
     """From when until when, by the event's clock."""
-    starts, ends = (moment.astimezone(event.zone) for moment in (event.starts_at, event.ends_at))
+    return between(event.starts_at, event.ends_at, event)
+
+
+def between(starts_at: datetime, ends_at: datetime, event: Event) -> str:
+    """The same for something that belongs to the event; what starts when it ends has no end that anybody knows."""
+    starts, ends = (moment.astimezone(event.zone) for moment in (starts_at, ends_at))
     day, clock = "l, j F Y", "H:i"
+    if starts == ends:
+        return f"{date_format(starts, f'{day}, {clock}')} ({event.timezone})"
     until = date_format(ends, clock if starts.date() == ends.date() else f"{day}, {clock}")
     return _("{start} to {end} ({zone})").format(
         start=date_format(starts, f"{day}, {clock}"), end=until, zone=event.timezone

@@ -13,7 +13,10 @@ from ..triggers import agenda
 
 
 class SessionChange(models.Model):
-    """Written by a trigger, whoever changed the session: how it was before. ``told_at`` null: nobody knows yet."""
+    """Written by a trigger, whoever changed the session: how it was before. ``told_at`` null: nobody knows yet.
+
+    ``reason``: what an organiser who cancelled it tells those who had a seat, or waited for one.
+    """
 
     id = models.BigAutoField(primary_key=True)
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -23,6 +26,7 @@ class SessionChange(models.Model):
     starts_at = models.DateTimeField(_("start before"))
     ends_at = models.DateTimeField(_("end before"))
     room_name = models.CharField(_("room before"), max_length=300, blank=True)
+    reason = models.TextField(_("reason"), max_length=1000, blank=True, default="", db_default="")
     created_at = models.DateTimeField(_("at"), db_default=Now())
     told_at = models.DateTimeField(_("told"), null=True)
 

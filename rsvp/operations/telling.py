@@ -5,65 +5,199 @@ task that was started first, and nobody hears twice. Kinds and channels are mess
 """
 
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
+import structlog
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.utils import timezone
 
-from config.errors import operation
+from attendance.models import Attendee
+from config.errors import Busy, Unavailable, operation
 from events.models import Event, Session
 from events.models.agenda import SessionStatus
 from messaging.models import Kind, Message
 from messaging.operations import notices, texts
 
-from ..models import EndReason, SessionChange, SessionRsvp, WaitlistEntry, WaitlistStatus
+from ..models import EndReason, RsvpStatus, SessionChange, SessionRsvp, WaitlistEntry, WaitlistStatus
+from ..models.waitlist import TOLD_OF
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
 """Rows of one transaction."""
+PERSON = "attendee__user_profile_id"
+"""Of a seat, or of a place in line."""
+MOST_BAD = 10
+"""After so many rows that can't be told of, it is more than a row that is broken."""
+
+
+class Untold(Exception):
+    """Some can't be told of now; the log has why. They stay as they are, for the next time."""
+
+
+class Telling:
+    """One pass over all that is to be told, in as few transactions as there can be."""
+
+    def __init__(self):
+        self.number, self.bad = 0, []
+
+    def all(self, find: Callable, tell: Callable) -> None:
+        """``find(after)`` gives the next AT_ONCE keys in their order; ``tell(rows=keys)`` how many it told.
+
+        Raises Busy, Unavailable.
+        """
+        after = None
+        while rows := find(after):
+            self.number += self.each(rows, tell)
+            after = rows[-1]
+
+    def each(self, rows: list, tell: Callable) -> int:
+        """What is refused is tried in halves, so that a row that can't be told of holds up none of the others."""
+        try:
+            return tell(rows=rows)
+        except (Busy, Unavailable):
+            raise
+        except Exception:
+            if len(self.bad) >= MOST_BAD:
+                raise
+            if len(rows) == 1:
+                log.exception("rsvp.telling_failed", row=str(rows[0]))
+                self.bad += rows
+                return 0
+        middle = len(rows) // 2
+        return self.each(rows[:middle], tell) + self.each(rows[middle:], tell)
+
+    def done(self) -> int:
+        """How many were told. Raises Untold."""
+        if self.bad:
+            raise Untold(f"{len(self.bad)} could not be told, of {', '.join(map(str, self.bad))}")
+        return self.number
+
+
+def _first(keys, column: str, after) -> list:
+    """Of a queryset's rows, the next keys after this one."""
+    found = keys if after is None else keys.filter(**{f"{column}__gt": after})
+    return list(found.order_by(column).values_list(column, flat=True).distinct()[:AT_ONCE])
+
+
+def _notice(kind, said, event, people, key, *, channels=None, **context) -> notices.Notice:
+    subject, body = texts.written(said, event=event, **context)
+    return notices.Notice(kind, subject, body, people, event_id=event.pk, key=key, channels=channels)
+
+
+def _of_session(session, **more) -> dict:
+    """What texts say of a session. A title is one line, whatever was typed."""
+    return {
+        "session": session,
+        "title": _line(session.title),
+        "room": _line(session.room.name) if session.room else "",
+        "session_when": partial(texts.between, session.starts_at, session.ends_at, session.event),
+        **more,
+    }
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 # -- Offers ----------------------------------------------------------------------------------------------
 
 
-@operation
 def tell_offers() -> int:
-    """Tells whoever was offered a seat, or got one from the line, and doesn't know it yet; how many.
+    """Tells whoever was offered a seat, or got one from the line, or let one pass, and doesn't know it yet;
+    how many. Once an offer: its number is in the key. Raises Busy, Unavailable, Untold."""
+    telling = Telling()
+    telling.all(partial(_first, untold_offers(), "pk"), tell_these_offers)
+    return telling.done()
 
-    Once an offer: its number is in the key.
-    """
-    told = [WaitlistStatus.OFFERED, WaitlistStatus.ACCEPTED]
+
+def untold_offers():
+    """What has passed unnoticed is no offer any more: the sweep sees to it first."""
+    passed = Q(status=WaitlistStatus.OFFERED, offer_expires_at__lte=Now())
+    return WaitlistEntry.objects.filter(told_at=None, offered_at__isnull=False, status__in=TOLD_OF).exclude(passed)
+
+
+@operation
+def tell_these_offers(*, rows) -> int:
+    """Of these entries, those that nobody else is telling of at the moment."""
+    theirs = SessionRsvp.objects.confirmed().filter(session=OuterRef("session"), attendee=OuterRef("attendee"))
     entries = list(
-        WaitlistEntry.objects.filter(told_at=None, offered_at__isnull=False, status__in=told)
+        untold_offers()
+        .filter(pk__in=rows)
         .select_related("session__event", "session__room", "attendee")
+        .annotate(has_seat=Exists(theirs), now=Now())
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        .order_by("pk")[:AT_ONCE]
+        .order_by("pk")
     )
-    notices.notify(*(_offer(entry) for entry in entries))
+    told = notices.notify(*(notice for one in entries if (notice := _of_offer(one))))
     WaitlistEntry.objects.filter(pk__in=[one.pk for one in entries]).update(told_at=Now())
-    return len(entries)
+    return told
 
 
-def _offer(entry) -> notices.Notice:
-    said = "offer" if entry.status == WaitlistStatus.OFFERED else "seat_from_line"
-    key = f"waitlist_offer:{entry.pk}:{entry.offers_made}"
-    return _notice(Kind.WAITLIST_OFFER, said, entry.session, [entry.attendee.user_profile_id], key, entry=entry)
+def _of_offer(entry) -> notices.Notice | None:
+    """None for what is no news any more."""
+    session, status, key, channels = entry.session, entry.status, "waitlist_offer", None
+    if session.starts_at <= entry.now or session.status == SessionStatus.CANCELLED or _is_off(session.event):
+        return None
+    if status == WaitlistStatus.OFFERED:
+        said = "offer"
+    elif status == WaitlistStatus.ACCEPTED:
+        said = "seat_from_line" if entry.has_seat else None
+    else:
+        said, key, channels = "offer_expired", "waitlist_expired", notices.APP
+    if said is None:
+        return None
+    return _notice(
+        Kind.WAITLIST_OFFER,
+        said,
+        session.event,
+        [entry.attendee.user_profile_id],
+        f"{key}:{entry.pk}:{entry.offers_made}",
+        channels=channels,
+        **_of_session(session, entry=entry, still_waits=status == WaitlistStatus.WAITING),
+    )
 
 
-def _notice(kind, said, session, people, key, **context) -> notices.Notice:
-    event = session.event
-    subject, body = texts.written(said, event=event, session=session, **context)
-    return notices.Notice(kind, subject, body, people, event_id=event.pk, key=key)
+def _is_off(event) -> bool:
+    return event.status in (Event.Status.CANCELLED, Event.Status.COMPLETED)
+
+
+# -- What organisers do to one person ----------------------------------------------------------------------
+
+
+def _by_organizer(said, row, key, *, actor, channels=None, **context) -> None:
+    """Within the transaction of what was done. Nobody is told of their own doing."""
+    person = row.attendee.user_profile_id
+    if actor is not None and person == actor.pk:
+        return
+    session = Session.objects.select_related("event", "room").get(pk=row.session_id)
+    context = _of_session(session, **context)
+    notices.notify(_notice(Kind.SESSION_CHANGED, said, session.event, [person], key, channels=channels, **context))
 
 
 def seat_taken_away(rsvp: SessionRsvp, *, actor, reason: str) -> None:
-    """For somebody whose seat an organiser gave to the line; within that transaction."""
-    person = rsvp.attendee.user_profile_id
-    if actor is None or person != actor.pk:
-        key = f"session_changed:rsvp:{rsvp.pk}:{rsvp.cancelled_at.isoformat()}"
-        notices.notify(_notice(Kind.SESSION_CHANGED, "seat_taken_away", rsvp.session, [person], key, reason=reason))
+    """For somebody whose seat an organiser gave to the line."""
+    key = f"session_changed:rsvp:{rsvp.pk}:{rsvp.cancelled_at.isoformat()}"
+    _by_organizer("seat_taken_away", rsvp, key, actor=actor, reason=reason)
+
+
+def seat_given(rsvp: SessionRsvp, *, actor) -> None:
+    """For somebody whom an organiser added."""
+    rsvp.refresh_from_db(fields=["confirmed_at"])
+    key = f"session_changed:rsvp:{rsvp.pk}:{rsvp.confirmed_at.isoformat()}"
+    _by_organizer("seat_given", rsvp, key, actor=actor)
+
+
+def taken_out_of_line(entry: WaitlistEntry, *, actor) -> None:
+    """For somebody who waited, in the app alone."""
+    _by_organizer("taken_out_of_line", entry, f"session_changed:line:{entry.pk}", actor=actor, channels=notices.APP)
 
 
 # -- Sessions that changed -------------------------------------------------------------------------------
@@ -72,57 +206,160 @@ SETTLED = timedelta(minutes=2)
 """Somebody who moves a session about for a while makes one notice. Cancelling is told at once."""
 
 
-@operation
 def tell_changes() -> int:
     """Tells whoever has a seat in a session, or waits for one, what became of it since they were told last;
-    of how many sessions. What was changed back is no news, nor is what is over."""
-    latest = SessionChange.objects.filter(session=OuterRef("session"), told_at=None)
-    restless = latest.filter(created_at__gt=Now() - SETTLED)
-    rows = list(
-        SessionChange.objects.filter(told_at=None)
-        .filter(Q(session__status=SessionStatus.CANCELLED) | ~Exists(restless))
+    how many notices that made.
+
+    Several sessions of one person are one notice. What was changed back is no news, nor is what is over.
+    Raises Busy, Unavailable, Untold.
+    """
+    telling = Telling()
+    telling.all(partial(_first, _due_changes(), "session"), tell_these_changes)
+    return telling.done()
+
+
+def untold_changes():
+    return SessionChange.objects.filter(told_at=None)
+
+
+def _due_changes():
+    restless = untold_changes().filter(session=OuterRef("session"), created_at__gt=Now() - SETTLED)
+    return untold_changes().filter(Q(session__status=SessionStatus.CANCELLED) | ~Exists(restless))
+
+
+@dataclass(frozen=True)
+class _News:
+    """Of one session, for those whom it concerns in the same way."""
+
+    said: str
+    before: SessionChange
+    last: SessionChange
+    reason: str = ""
+
+    @property
+    def session(self) -> Session:
+        return self.before.session
+
+    def as_context(self, clashes=()) -> dict:
+        before, event = self.before, self.session.event
+        now = _of_session(self.session)
+        was = {
+            "title": _line(before.title),
+            "session_when": partial(texts.between, before.starts_at, before.ends_at, event),
+            "room": _line(before.room_name),
+        }
+        moved = (before.starts_at, before.ends_at) != (self.session.starts_at, self.session.ends_at)
+        return now | {
+            "said": self.said,
+            "reason": self.reason,
+            "clashes": [_line(one) for one in clashes],
+            "was": was,
+            "renamed": was["title"] != now["title"],
+            "moved": moved,
+            "elsewhere": was["room"] != now["room"],
+        }
+
+    @property
+    def differs(self) -> bool:
+        session, before = self.session, self.before
+        room = session.room.name if session.room else ""
+        is_now = (session.title, session.starts_at, session.ends_at, room)
+        return is_now != (before.title, before.starts_at, before.ends_at, before.room_name)
+
+
+@operation
+def tell_these_changes(*, rows) -> int:
+    """Of these sessions (keys), those that nobody else is telling of at the moment. As many statements for one
+    as for all."""
+    changes = list(
+        untold_changes()
+        .filter(session__in=rows)
         .select_related("session__event", "session__room")
+        .annotate(now=Now())
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        .order_by("session_id", "pk")[:AT_ONCE]
+        .order_by("session_id", "pk")
     )
-    made = []
-    for _session, changes in groupby(rows, attrgetter("session_id")):
-        first, *_later = changes = list(changes)
-        notice = _change(first, changes[-1])
-        if notice is not None:
-            made.append(notice)
+    people = _concerned([one.session_id for one in changes])
+    heard = defaultdict(list)
+    for session_id, group in groupby(changes, attrgetter("session_id")):
+        for news, persons in _news(list(group), people[session_id]):
+            for person in persons:
+                heard[person, news.session.event_id].append(news)
+    made = _as_notices(heard)
     notices.notify(*made)
-    SessionChange.objects.filter(pk__in=[one.pk for one in rows]).update(told_at=Now())
+    SessionChange.objects.filter(pk__in=[one.pk for one in changes]).update(told_at=Now())
     return len(made)
 
 
-def _change(before: SessionChange, last: SessionChange) -> notices.Notice | None:
-    session = before.session
-    if session.ends_at <= timezone.now() or session.event.status != Event.Status.PUBLISHED:
-        return None
-    seats, line = SessionRsvp.objects.filter(session=session), WaitlistEntry.objects.filter(session=session)
+def _concerned(sessions) -> dict:
+    """By session: (person, whether they have a seat or wait, when the session's cancelling took that)."""
     gone = Q(end_reason=EndReason.SESSION_CANCELLED)
-    was_on, is_on = before.status == SessionStatus.SCHEDULED, session.status == SessionStatus.SCHEDULED
-    if was_on and not is_on:
-        said = "session_cancelled"
-        seats = seats.filter(gone, cancelled_at__gte=before.created_at)
-        line = line.filter(gone, closed_at__gte=before.created_at)
-    elif is_on and not was_on:
-        said, seats, line = "session_restored", seats.filter(gone), line.filter(gone)
-    elif is_on and _differs(before, session):
-        said, seats, line = "session_changed", seats.confirmed(), line.live()
-    else:
-        return None
-    people = {*seats.values_list("attendee__user_profile", flat=True)}
-    people |= {*line.values_list("attendee__user_profile", flat=True)}
-    key = f"session_changed:{last.pk}"
-    return _notice(Kind.SESSION_CHANGED, said, session, sorted(people), key, before=before) if people else None
+    of_these = Q(session__in=sessions, attendee__status=Attendee.Status.ACTIVE)
+    found = defaultdict(list)
+    seats = SessionRsvp.objects.filter(of_these, gone | Q(status=RsvpStatus.CONFIRMED))
+    line = WaitlistEntry.objects.filter(of_these, gone | Q(status__in=WaitlistStatus.LIVE))
+    for rows, over_since in ((seats, "cancelled_at"), (line, "closed_at")):
+        for session_id, *one in rows.order_by("session_id", PERSON).values_list("session_id", PERSON, over_since):
+            found[session_id].append(one)
+    return found
 
 
-def _differs(before, session) -> bool:
-    room = session.room.name if session.room else ""
-    was = (before.title, before.starts_at, before.ends_at, before.room_name)
-    return was != (session.title, session.starts_at, session.ends_at, room)
+def _news(changes: list[SessionChange], concerned):
+    """Of one session's changes, in their order: what it comes to, and for whom."""
+    first, session = changes[0], changes[0].session
+    if session.ends_at <= first.now or session.event.status != Event.Status.PUBLISHED:
+        return
+    news = partial(_News, before=first, last=changes[-1])
+    inside = {person for person, over_since in concerned if over_since is None}
+    if session.status == SessionStatus.CANCELLED:
+        reason = next((one.reason for one in reversed(changes) if one.reason), "")
+        told = news("session_cancelled", reason=reason)
+        yield told, {person for person, over_since in concerned if over_since and over_since >= first.created_at}
+        return
+    if any(one.status == SessionStatus.CANCELLED for one in changes):  # they lost their seats, whoever restored it
+        yield news("session_restored"), {person for person, _over_since in concerned} - inside
+    if news("session_changed").differs:
+        yield news("session_changed"), inside
+
+
+def _as_notices(heard) -> list[notices.Notice]:
+    """One for all who hear the same. ``heard``: by (person, event), their news."""
+    moved = {one.session.pk for news in heard.values() for one in news if one.said == "session_changed"}
+    clashes, same = _clashes(sorted(moved)), defaultdict(list)
+    for (person, _event), news in heard.items():
+        with_clashes = tuple((one, clashes.get((one.session.pk, person), ())) for one in news)
+        same[with_clashes].append(person)
+    made = []
+    for news, persons in same.items():
+        event, contexts = news[0][0].session.event, [one.as_context(titles) for one, titles in news]
+        if len(contexts) == 1:
+            said, context = contexts[0]["said"], contexts[0]
+        else:
+            said, context = "sessions_changed", {"news": contexts}
+        made.append(_notice(Kind.SESSION_CHANGED, said, event, sorted(persons), None, **context))
+    return made
+
+
+CLASHES = """
+    SELECT s.id, mine.user_profile_id, array_agg(other.title ORDER BY other.starts_at, other.id)
+    FROM event_sessions s
+    JOIN session_rsvps r ON r.session_id = s.id AND r.status = 'confirmed'
+    JOIN event_attendees a ON a.id = r.attendee_id
+    JOIN event_attendees mine ON mine.user_profile_id = a.user_profile_id
+    JOIN session_rsvps taken ON taken.attendee_id = mine.id AND taken.status = 'confirmed'
+    JOIN event_sessions other ON other.id = taken.session_id AND other.id <> s.id AND other.status = 'scheduled'
+        AND other.starts_at < s.ends_at AND other.ends_at > s.starts_at
+    WHERE s.id = ANY (%s) GROUP BY 1, 2
+"""
+
+
+def _clashes(sessions) -> dict:
+    """By session and person: titles of what else they have a seat in at that time."""
+    if not sessions:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(CLASHES, [sessions])
+        return {(session, person): tuple(titles) for session, person, titles in cursor.fetchall()}
 
 
 # -- The evening before ----------------------------------------------------------------------------------
@@ -131,39 +368,59 @@ FROM, UNTIL = time(18), time(22)
 """By the clock of the event; if nobody could send them until then, they come too late."""
 
 
-@operation
 def remind(*, at: datetime | None = None) -> int:
-    """In the evening, everybody hears of their sessions of the next day at an event; once. How many were told."""
-    at = at or timezone.now()
+    """In the evening, everybody hears of their sessions of the next day at an event; once. How many were told.
+
+    Raises Busy, Unavailable, Untold.
+    """
+    at, telling = at or timezone.now(), Telling()
     soon = Session.objects.filter(
         event=OuterRef("pk"), status=SessionStatus.SCHEDULED, starts_at__range=(at, at + timedelta(hours=36))
     )
     events = Event.objects.filter(Exists(soon), status=Event.Status.PUBLISHED).exclude(rsvp_settings__reminders=False)
-    told = 0
-    for event in events.order_by("pk"):
-        if FROM <= at.astimezone(event.zone).time() < UNTIL:
-            told += _remind(event, at.astimezone(event.zone).date() + timedelta(days=1))
-    return told
+
+    def of_events(rows):
+        for event in rows:
+            local = at.astimezone(event.zone)
+            if FROM <= local.time() < UNTIL:
+                evening = {"event": event, "day": local.date() + timedelta(days=1)}
+                telling.all(partial(_to_remind, **evening), partial(_remind, **evening))
+        return 0
+
+    telling.each(list(events.order_by("pk")), of_events)
+    return telling.done()
 
 
-def _remind(event, day) -> int:
-    begins = datetime.combine(day, time(), tzinfo=event.zone)
-    ends = datetime.combine(day + timedelta(days=1), time(), tzinfo=event.zone)
-    start = f"reminder:{event.pk}:{day.isoformat()}:"
-    known = Message.objects.filter(key=Concat(Value(start), Cast(OuterRef("attendee__user_profile"), TextField())))
-    rows = (
-        SessionRsvp.objects.confirmed()
-        .filter(event=event, session__starts_at__gte=begins, session__starts_at__lt=ends)
-        .filter(~Exists(known))
-        .select_related("session__room", "attendee")
-        .order_by("attendee__user_profile", "session__starts_at", "pk")
-    )
+def _key(event, day) -> str:
+    """What a reminder's key starts with; the person ends it."""
+    return f"reminder:{event.pk}:{day.isoformat()}:"
+
+
+def _seats_on(event, day):
+    """Those whose people haven't been reminded."""
+    begins, ends = (datetime.combine(one, time(), tzinfo=event.zone) for one in (day, day + timedelta(days=1)))
+    key = Concat(Value(_key(event, day)), Cast(OuterRef("attendee__user_profile"), TextField()))
+    seats = SessionRsvp.objects.confirmed().filter(event=event)
+    seats = seats.filter(session__starts_at__gte=begins, session__starts_at__lt=ends)
+    return seats.filter(~Exists(Message.objects.filter(key=key)))
+
+
+def _to_remind(after, *, event, day) -> list:
+    return _first(_seats_on(event, day), PERSON, after)
+
+
+@operation
+def _remind(*, rows, event, day) -> int:
     theirs = defaultdict(list)
-    for row in rows:
-        theirs[row.attendee.user_profile_id].append(row.session)
-    made = []
-    for person, sessions in theirs.items():
-        subject, body = texts.written("reminder", event=event, day=day, sessions=sessions)
-        key = f"{start}{person}"
-        made.append(notices.Notice(Kind.REMINDER, subject, body, [person], event_id=event.pk, key=key))
-    return notices.notify(*made)
+    seats = _seats_on(event, day).filter(**{f"{PERSON}__in": rows}).select_related("session__room", "attendee")
+    for one in seats.order_by(PERSON, "session__starts_at", "pk"):
+        one.session.event = event
+        theirs[one.attendee.user_profile_id].append(_of_session(one.session, seats=one.seats))
+    return notices.notify(
+        *(
+            _notice(
+                Kind.REMINDER, "reminder", event, [person], f"{_key(event, day)}{person}", day=day, sessions=sessions
+            )
+            for person, sessions in theirs.items()
+        )
+    )

@@ -17,10 +17,11 @@ import structlog
 from csp.decorators import csp_replace
 from django import forms
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -28,6 +29,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst, slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -43,6 +45,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.sites import UnfoldAdminSite
+from unfold.views import ChangeList
 
 from config import second_factor
 from config.errors import DomainError, NotAllowed, reference, translated
@@ -86,10 +89,31 @@ class AdminSite(UnfoldAdminSite):
 
 
 class Choices(AutocompleteJsonView):
-    """Rows to choose from, by the name that their admin gives them (``choice_label``)."""
+    """Rows to choose from, by the name that their admin gives them (``choice_label``); ``?event=`` narrows them."""
+
+    def get_queryset(self):
+        rows = super().get_queryset()
+        if related := self.model_admin.list_select_related:
+            rows = rows.select_related(*related)
+        event = self.request.GET.get("event", "")
+        if not event or not hasattr(rows.model, "event_id"):
+            return rows
+        return rows.filter(event=int(event)) if event.isdecimal() and len(event) < 10 else rows.none()
 
     def serialize_result(self, obj, to_field_name):
-        return {"id": str(getattr(obj, to_field_name)), "text": self.model_admin.choice_label(obj)}
+        return {"id": str(getattr(obj, to_field_name)), "text": self.model_admin.choice_label(obj, self.request)}
+
+
+class ChoiceOfEvent(AutocompleteSelect):
+    """Searches among the rows that belong to one event, for a form that isn't a model's: ``column`` says which rows."""
+
+    def __init__(self, column, event_id):
+        attrs = {"class": "unfold-admin-autocomplete admin-autocomplete"}
+        super().__init__(column, admin.site, attrs=attrs)
+        self.event_id = event_id
+
+    def get_url(self):
+        return f"{super().get_url()}?event={self.event_id}"
 
 
 @dataclass(frozen=True)
@@ -189,6 +213,11 @@ NAVIGATION = [
         gettext_lazy("Agenda"),
         [
             ("events.Session", "calendar_view_day"),
+            ("rsvp.SessionRsvp", "event_seat"),
+            ("rsvp.WaitlistEntry", "hourglass_top"),
+            ("rsvp.SessionFeedback", "reviews"),
+            ("rsvp.WaitlistLog", "history"),
+            ("rsvp.RsvpSettings", "tune"),
             ("events.Room", "meeting_room"),
             ("events.Speaker", "record_voice_over"),
         ],
@@ -216,8 +245,6 @@ NAVIGATION = [
 
 def navigation(request):
     """The sidebar: what this person may look at, in the order of their work."""
-    from django.contrib import admin
-
     registered = {model._meta.label: one for model, one in admin.site._registry.items()}
     groups = []
     for title, entries in NAVIGATION:
@@ -247,7 +274,8 @@ class Act:
     ``operation`` is called with ``{key}=<primary key>, actor=<person>``, ``fixed`` and what ``form`` asks for.
     Whatever it returns may say ``changed`` False: the row was that way already. ``permission`` is
     asked of ``rules`` for every single row. ``confirm`` looks at a selection and says what a person
-    should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person.
+    should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person,
+    and ``ask_filled`` of what the form was filled with, too (nothing: not yet).
     ``of_row``: the form is made for one row (``row=…, person=…``), so that it is asked on its page
     only. ``done`` may be an ``ngettext_lazy`` by "count"; ``counts``: how many one outcome counts for.
     ``leads``: from a row's page, to that of the row of another kind which the operation gives.
@@ -265,6 +293,7 @@ class Act:
     available: Callable[[models.Model], bool] = field(default=lambda row: True)
     confirm: Callable[[list], str | None] = field(default=lambda rows: None)
     ask: Callable[[models.Model, Any], str | None] = field(default=lambda row, person: None)
+    ask_filled: Callable[..., str | None] | None = None
     counts: Callable[[Any], int] = field(default=lambda outcome: 1)
     of_row: bool = False
     leads: bool = False
@@ -367,15 +396,52 @@ def add_glance(model_label: str, function: Callable) -> None:
     _glances[model_label].append(function)
 
 
-_after_save: dict[str, list[Callable[..., None]]] = defaultdict(list)
+_after_save: dict[str, list[tuple[Callable[..., Any], Callable[..., None] | None]]] = defaultdict(list)
 
 
-def after_save(model_label: str, operation: Callable[..., None]) -> None:
+def after_save(model_label: str, operation: Callable[..., Any], *, tell: Callable[..., None] | None = None) -> None:
     """An upper app's operation to run, in the same transaction, when a lower app's form was saved.
 
-    Called with ``row=…, changed=<names of the changed fields>, actor=…``.
+    Called with ``row=…, changed=<names of the changed fields>, actor=…``. What it returns goes to
+    ``tell(request, row, outcome)``, which says it in messages.
     """
-    _after_save[model_label].append(operation)
+    _after_save[model_label].append((operation, tell))
+
+
+_checks: dict[str, list[Callable[[models.Model, dict], None]]] = defaultdict(list)
+
+
+def check_form(model_label: str, check: Callable[[models.Model, dict], None]) -> None:
+    """An upper app's condition on a lower app's form: ``check(row, cleaned)`` raises ValidationError."""
+    _checks[model_label].append(check)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """An upper app's columns in a lower app's list: functions of a row, in place behind the column ``after``.
+
+    ``figures(rows)`` hangs on the rows of a page what the columns show, once for all of them.
+    """
+
+    after: str
+    columns: tuple[Callable, ...]
+    figures: Callable[[list], None] = field(default=lambda rows: None)
+
+
+_columns: dict[str, list[Columns]] = defaultdict(list)
+
+
+def add_columns(model_label: str, columns: Columns) -> None:
+    _columns[model_label].append(columns)
+
+
+_sections: dict[str, list[Callable]] = defaultdict(list)
+
+
+def add_section(model_label: str, function: Callable) -> None:
+    """What an upper app shows on a lower app's page, above its form: ``function(request, row)`` →
+    ``{template, …}`` or None. The template finds it as ``section``."""
+    _sections[model_label].append(function)
 
 
 ACT_LIMIT = 1000
@@ -440,6 +506,14 @@ class Scoped:
         return manager.of_staff(request.user, roles_for(self.permission("change")))
 
 
+class Page(ChangeList):
+    """A page of a list, whose rows learn together what its columns show."""
+
+    def get_results(self, request):
+        super().get_results(request)
+        self.model_admin.add_figures(list(self.result_list))
+
+
 class DomainAdmin(Scoped, ModelAdmin):
     """The base of our admin classes: scoped, partial saves, acts, errors as messages on the form."""
 
@@ -451,9 +525,26 @@ class DomainAdmin(Scoped, ModelAdmin):
     show_full_result_count = False
     change_form_outer_before_template = "admin/acts.html"
 
-    def choice_label(self, row) -> str:
+    def choice_label(self, row, request) -> str:
         """How searches for a row of this kind name it."""
         return str(row)
+
+    # -- lists -------------------------------------------------------------------------------
+
+    def get_changelist(self, request, **kwargs):
+        return Page
+
+    def add_figures(self, rows: list) -> None:
+        """Hangs on the rows of a page what needs a question of its own: one for all of them."""
+        for one in _columns[self.opts.label]:
+            one.figures(rows)
+
+    def get_list_display(self, request):
+        shown = list(super().get_list_display(request))
+        for one in _columns[self.opts.label]:
+            place = shown.index(one.after) + 1 if one.after in shown else len(shown)
+            shown[place:place] = one.columns
+        return shown
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -519,16 +610,24 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def get_form(self, request, obj=None, change=False, **kwargs):
         form_class = super().get_form(request, obj, change=change, **kwargs)
-        if not hasattr(request, "domain_error"):
+        refused = getattr(request, "domain_error", None)
+        checks = _checks[self.opts.label]
+        if not refused and not checks:
             return form_class
 
-        class Refused(form_class):
+        class Checked(form_class):
             def clean(form):
                 cleaned = super().clean()
-                form.add_error(None, request.domain_error)
+                for check in checks:
+                    try:
+                        check(form.instance, form.cleaned_data)
+                    except ValidationError as error:
+                        form.add_error(None, error)
+                if refused:
+                    form.add_error(None, refused)
                 return cleaned
 
-        return Refused
+        return Checked
 
     # -- saving ------------------------------------------------------------------------------
 
@@ -556,8 +655,10 @@ class DomainAdmin(Scoped, ModelAdmin):
         elif names := self._columns.intersection(form.changed_data):
             obj.refresh_from_db(fields=self._columns.intersection(form.fields) - names)  # for the history
             obj.save(update_fields=names)
-        for operation in _after_save[self.opts.label]:
-            operation(row=obj, changed=frozenset(form.changed_data), actor=request.user)
+        for operation, tell in _after_save[self.opts.label]:
+            outcome = operation(row=obj, changed=frozenset(form.changed_data), actor=request.user)
+            if tell is not None:
+                tell(request, obj, outcome)
 
     def save_related(self, request, form, formsets, change):
         if change:  # what save_m2m finds here, it writes
@@ -686,11 +787,16 @@ class DomainAdmin(Scoped, ModelAdmin):
             "warning": warning,
             "action_url": action_url,
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-            "back": request.get_full_path()
-            if not action_url
-            else reverse(f"admin:{self._route('change')}", args=(rows[0].pk,)),
+            "back": self._way_back(request, rows[0]) if action_url else request.get_full_path(),
         }
         return TemplateResponse(request, "admin/ask.html", context)
+
+    def _way_back(self, request, row) -> str:
+        """The page of ours that the act was started on, where that says so, else the row's own."""
+        back = request.GET.get("back", "")
+        if back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+            return back
+        return reverse(f"admin:{self._route('change')}", args=(row.pk,))
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def act_view(self, request, object_id, name):
@@ -701,14 +807,16 @@ class DomainAdmin(Scoped, ModelAdmin):
             raise Http404
         if not request.user.has_perm(act.permission, row):
             raise PermissionDenied
-        back = reverse(f"admin:{self._route('change')}", args=(row.pk,))
+        back = self._way_back(request, row)
         warning = act.ask(row, request.user)
         if request.method == "GET" and act.form is None and not warning:
             return HttpResponseRedirect(back)
         arguments = self._arguments(request, act, row)
+        if act.ask_filled is not None:
+            warning = act.ask_filled(row, **(arguments or {}))
         unread = warning and request.POST.get("confirmed") != warning
         if request.method == "GET" or arguments is None or unread:
-            return self._ask(request, act, [row], request.path, warning=warning)
+            return self._ask(request, act, [row], request.get_full_path(), warning=warning)
         report = run_each(request, [row], act, **arguments)
         report.tell(request)
         if report.made is not None:
@@ -724,6 +832,8 @@ class DomainAdmin(Scoped, ModelAdmin):
                 if act.available(obj) and request.user.has_perm(act.permission, obj)
             ]
             context["glance"] = self.glance(request, obj)
+            sections = [function(request, obj) for function in _sections[self.opts.label]]
+            context["sections"] = [one for one in sections if one]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def glance(self, request, obj) -> list[tuple[str, Any, str | None]]:
@@ -835,7 +945,7 @@ class ScopedChoice(AutocompleteDropdownForm):
         super().__init__(request, name, label, choices, field, model_admin, *args, **kwargs)
         related = model_admin.admin_site.get_model_admin(field.remote_field.model)
         self.fields[name].queryset = related.get_queryset(request)
-        self.fields[name].label_from_instance = related.choice_label
+        self.fields[name].label_from_instance = partial(related.choice_label, request=request)
 
 
 class ScopedFilter(AutocompleteSelectFilter):

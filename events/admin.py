@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo, available_timezones
 from django import forms
 from django.contrib import admin, messages
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Count
+from django.db.models import Count, F, Q
+from django.db.models.functions import NullIf, TruncDate
 from django.http import HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
@@ -62,17 +64,24 @@ class MinutesField(forms.Field):
     """A duration of the database, entered as whole minutes, as people count at a door."""
 
     widget = UnfoldAdminIntegerFieldWidget
-    sentence = _("Give minutes, from 0 to %d (30 days).") % (LONGEST // timedelta(minutes=1))
-    default_error_messages = {"invalid": sentence}
-    default_validators = [MinValueValidator(timedelta(0), sentence), MaxValueValidator(LONGEST, sentence)]
 
-    def __init__(self, column, **kwargs):
-        column = Event._meta.get_field(column)
+    def __init__(self, column, *, of=Event, least=timedelta(0), most=LONGEST, **kwargs):
+        column = of._meta.get_field(column)
         words = {"label": capfirst(column.verbose_name), "help_text": column.help_text}
-        super().__init__(**words, required=not column.null, show_hidden_initial=True, **kwargs)
+        self.least = least // timedelta(minutes=1)
+        numbers = {"least": self.least, "most": most // timedelta(minutes=1), "days": most.days}
+        sentence = _("Give minutes, from %(least)d to %(most)d (%(days)d days).") % numbers
+        super().__init__(
+            **words,
+            required=not column.null,
+            show_hidden_initial=True,
+            error_messages={"invalid": sentence},
+            validators=[MinValueValidator(least, sentence), MaxValueValidator(most, sentence)],
+            **kwargs,
+        )
 
     def widget_attrs(self, widget):
-        return {"min": 0, "inputmode": "numeric"}
+        return {"min": self.least, "inputmode": "numeric"}
 
     def prepare_value(self, value):
         return value // timedelta(minutes=1) if isinstance(value, timedelta) else value
@@ -281,10 +290,97 @@ class SpeakerAdmin(OfEvent):
     fields = ["event", "name", "biography", "photo_url"]
 
 
+class SeatsFilter(admin.SimpleListFilter):
+    title, parameter_name = _("seats"), "seats"
+
+    def lookups(self, request, model_admin):
+        return [("full", _("Full")), ("free", _("With free seats")), ("unlimited", _("Without a limit"))]
+
+    def queryset(self, request, queryset):
+        which = {
+            "full": Q(seats_taken__gte=F("capacity")),
+            "free": Q(seats_taken__lt=F("capacity")),
+            "unlimited": Q(capacity=None),
+        }
+        return queryset.filter(which[self.value()]) if self.value() in which else queryset
+
+
+class LineFilter(admin.SimpleListFilter):
+    title, parameter_name = _("line"), "line_is"
+
+    def lookups(self, request, model_admin):
+        return [("waiting", _("Somebody waits")), ("none", _("Nobody waits"))]
+
+    def queryset(self, request, queryset):
+        which = {"waiting": Q(waitlist_length__gt=0), "none": Q(waitlist_length=0)}
+        return queryset.filter(which[self.value()]) if self.value() in which else queryset
+
+
+class RoomSizeFilter(admin.SimpleListFilter):
+    title, parameter_name = _("size of the room"), "room_is"
+
+    def lookups(self, request, model_admin):
+        return [("too_small", _("Too small for the capacity"))]
+
+    def queryset(self, request, queryset):
+        return queryset.filter(room__capacity__lt=F("capacity")) if self.value() == "too_small" else queryset
+
+
+class DayFilter(admin.SimpleListFilter):
+    """The days of the event that the list is of, by its own clock; of several, what is on and what is to come."""
+
+    title, parameter_name = _("when"), "day"
+    words = (("now", _("On now")), ("ahead", _("To come")), ("over", _("Over")))
+
+    def lookups(self, request, model_admin):
+        event = self._event(request, model_admin) if request else None
+        if event is None:
+            return self.words
+        days = event.sessions.annotate(day=TruncDate("starts_at", tzinfo=event.zone)).order_by("day")
+        return [
+            *self.words,
+            *((day.isoformat(), day.strftime("%a %d %b")) for day in days.values_list("day", flat=True).distinct()),
+        ]
+
+    def queryset(self, request, queryset):
+        now = timezone.now()
+        which = {
+            "now": Q(starts_at__lte=now, ends_at__gt=now),
+            "ahead": Q(starts_at__gt=now),
+            "over": Q(ends_at__lte=now),
+        }
+        if self.value() in which:
+            return queryset.filter(which[self.value()])
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        zone = ZoneInfo(queryset.values_list("event__timezone", flat=True).first() or "UTC")
+        return queryset.annotate(day=TruncDate("starts_at", tzinfo=zone)).filter(day=self.value())
+
+    @staticmethod
+    def _event(request, model_admin):
+        asked = _number(request.GET.get("event__id__exact"))
+        return Event.objects.of_staff(request.user, model_admin.view_roles(request)).filter(pk=asked).first()
+
+
+@display(description=_("seats taken"), ordering=F("seats_taken") * 1.0 / NullIf("capacity", 0))
+def seats(session):
+    """A bar, and in words for whoever sees none."""
+    if session.capacity is None:
+        return format_html('<span class="turnout-seats">{}</span>', _("{} (no limit)").format(session.seats_taken))
+    return format_html(
+        '<span class="turnout-seats{}"><meter min="0" max="{}" value="{}" aria-hidden="true"></meter> {}{}</span>',
+        " turnout-full" if session.is_full else "",
+        session.capacity or 1,
+        session.seats_taken if session.capacity else 1,
+        f"{session.seats_taken} / {session.capacity}",
+        format_html(' <span class="sr-only">({})</span>', _("full")) if session.is_full else "",
+    )
+
+
 @admin.register(Session)
 class SessionAdmin(OfEvent, HistoryAdmin):
-    list_display = ["short_title", "starts", "room", "track", "session_type", "event", "status"]
-    list_filter = [("event", ScopedFilter), "status"]
+    list_display = ["short_title", "starts", "where", "track", seats, "waiting", "event", "state"]
+    list_filter = [("event", ScopedFilter), "status", DayFilter, SeatsFilter, LineFilter, RoomSizeFilter]
     list_select_related = ["event", "room"]
     search_fields = ["title", "track", "speakers__name"]
     autocomplete_fields = ["event", "room", "speakers"]
@@ -294,6 +390,25 @@ class SessionAdmin(OfEvent, HistoryAdmin):
         (_("When and where"), {"fields": ["starts_at", "ends_at", "room", "status"]}),
         (_("Places"), {"fields": ["capacity", "rsvp_opens_at", "rsvp_closes_at"]}),
     ]
+
+    @display(description=_("room"), ordering="room__name")
+    def where(self, session):
+        if not session.room_is_too_small:
+            return session.room
+        sentence = _("The room has {} seats only").format(session.room.capacity)
+        return format_html(
+            '{} <span class="material-symbols-outlined turnout-small-room" role="img" aria-label="{}" title="{}">'
+            "warning</span>",
+            *(session.room, sentence, sentence),
+        )
+
+    @display(description=_("waiting"), ordering="waitlist_length")
+    def waiting(self, session):
+        return session.waitlist_length or "–"
+
+    @display(description=_("status"), label={"scheduled": "success", "cancelled": "danger"}, ordering="status")
+    def state(self, session):
+        return session.status, session.get_status_display()
 
     @display(description=_("session"), ordering="title")
     def short_title(self, session):
@@ -402,7 +517,7 @@ class UserProfileAdmin(HistoryAdmin):
     ]
     readonly_fields = ["owner_id", "created_at", "updated_at"]
 
-    def choice_label(self, row):
+    def choice_label(self, row, request):
         return told_apart(row)
 
     @display(description=_("person"), header=True, ordering="first_name")

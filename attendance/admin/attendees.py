@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import display
 
 from config.admin import Act, Exportable, HistoryAdmin, ReadOnly, SafeResource, Scoped, ScopedFilter, add_glance
-from events.admin import person_header
+from events.admin import person_header, told_apart
 from events.models.people import Role
 
 from .. import views
@@ -292,6 +292,9 @@ class AttendeeAdmin(ReadOnly, Exportable, HistoryAdmin):
 
     def has_export_permission(self, request):
         return self._sees_all(request)
+
+    def choice_label(self, row, request):
+        return told_apart(row.user_profile) if self._sees_all(request) else str(row)
 
     @display(description=_("attendee"), header=True, ordering="user_profile__first_name")
     def who(self, attendee):

@@ -4,6 +4,7 @@ import pgtrigger
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
@@ -156,6 +157,21 @@ class Session(models.Model):
 
     def __str__(self):
         return self.title
+
+    @property
+    def is_full(self) -> bool:
+        """No seat is free; whether anybody waits for one is another matter."""
+        return self.capacity is not None and self.seats_taken >= self.capacity
+
+    @property
+    def has_begun(self) -> bool:
+        return self.starts_at <= timezone.now()
+
+    @property
+    def room_is_too_small(self) -> bool:
+        """For as many people as may have a seat, as far as both are known."""
+        sizes = (self.room.capacity if self.room else None), self.capacity
+        return None not in sizes and sizes[0] < sizes[1]
 
     def clean(self):
         super().clean()

@@ -1,22 +1,27 @@
 """What organisers do to a session whose seats people have taken."""
 
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from attendance.models import Attendee
+from config.celery import start
 from config.database import write
 from config.errors import NotFound, Outcome, operation
 from events.models import Session
 from events.models.agenda import SessionStatus
 
-from ..models import SessionRsvp, WaitlistEntry
-from . import line
+from ..models import SessionChange, SessionRsvp, WaitlistEntry
+from . import line, telling
 from .line import HasSeat
 from .standing import NotAttending, SessionCancelled
 
 
 @operation
 def cancel(*, session_id, actor, reason: str = "") -> Outcome:
-    """Cancels the RSVPs and the line too (a trigger does, whoever cancels); all of them are told. Raises NotFound."""
+    """Cancels the RSVPs and the line too (a trigger does, whoever cancels); all of them are told, with the reason.
+
+    Raises NotFound.
+    """
     return _set_status(session_id, SessionStatus.CANCELLED, actor, reason)
 
 
@@ -32,13 +37,18 @@ def _set_status(session_id, status, actor, reason):
         return Outcome(session, changed=False)
     session.status = status
     write([session], ["status"], actor=actor, reason=reason[:100] or None)
+    if reason:
+        news = SessionChange.objects.filter(session=session, told_at=None).order_by("-pk").values("pk")[:1]
+        SessionChange.objects.filter(pk__in=news).update(reason=reason)
+    start("rsvp.tasks.tell_changes")
     return Outcome(session, changed=True)
 
 
 @operation
 def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = "") -> Outcome:
     """An organiser gives somebody seats on purpose. Where there are none, or others wait for them, the capacity
-    is raised by as many, with the reason in the session's history. Whoever was in the line is out of it.
+    is raised by as many, with the reason in the session's history. Whoever was in the line is out of it. They
+    are told.
 
     Raises NotFound, NotAttending, HasSeat, SessionCancelled, TooManySeats (by the database).
     """
@@ -54,25 +64,40 @@ def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = 
         raise SessionCancelled
     rsvp = SessionRsvp.objects.filter(session=session, attendee=attendee).first()
     if rsvp is not None and rsvp.is_confirmed:
-        raise HasSeat
-    entry = WaitlistEntry.objects.live().filter(session=session, attendee=attendee).first()
-    held = 0
+        raise HasSeat(person=attendee)
+    entry = place_of(session, attendee)
+    capacity = capacity_for(session, entry, seats)
     if entry is not None:
-        held = entry.party_size if entry.status == WaitlistEntry.Status.OFFERED else 0
         line.end(entry, WaitlistEntry.Status.ACCEPTED, WaitlistEntry.EndReason.ORGANIZER)
+        WaitlistEntry.objects.filter(pk=entry.pk, told_at=None).update(told_at=Now())  # of the seat, below
         session.refresh_from_db()
-    if session.capacity is not None:
-        free = held if session.waitlist_length else session.capacity - session.seats_taken
-        if seats > free:
-            session.capacity += seats - max(free, 0)
-            write([session], ["capacity"], actor=actor, reason=_why(attendee, reason))
+    if capacity != session.capacity:
+        session.capacity = capacity
+        write([session], ["capacity"], actor=actor, reason=_why(attendee, reason))
     if rsvp is None:
         rsvp = SessionRsvp(session=session, attendee=attendee, event_id=session.event_id)
     rsvp.seats, rsvp.source = seats, SessionRsvp.Source.ORGANIZER
     rsvp.status, rsvp.cancelled_at, rsvp.end_reason = SessionRsvp.Status.CONFIRMED, None, ""
     rsvp.save()
+    telling.seat_given(rsvp, actor=actor)
     line.hand_on([session.pk])  # a place in line that held more seats than these
     return Outcome(rsvp, changed=True)
+
+
+def place_of(session, attendee) -> WaitlistEntry | None:
+    """Where the attendee waits for the session, or has an offer."""
+    return WaitlistEntry.objects.live().filter(session=session, attendee=attendee).first()
+
+
+def capacity_for(session, entry, seats: int) -> int | None:
+    """What the capacity must be for so many seats for somebody now, who has the place in line ``entry`` (or none):
+    what is free is theirs only where nobody else waits for it."""
+    if session.capacity is None:
+        return None
+    offered = entry is not None and entry.status == WaitlistEntry.Status.OFFERED
+    others_wait = session.waitlist_length - (entry is not None and not offered) > 0
+    free = 0 if others_wait else session.capacity - session.seats_taken
+    return session.capacity + max(0, seats - free - (entry.party_size if offered else 0))
 
 
 def _why(attendee, reason) -> str:
@@ -80,14 +105,17 @@ def _why(attendee, reason) -> str:
     return (f"{words}: {reason}" if reason else words)[:100]
 
 
-def session_changed(*, row: Session, changed: frozenset[str], actor) -> None:
-    """An organiser saved the session's form: more room lets people in at once."""
-    if changed & {"capacity", "starts_at", "status"}:
-        line.lock_session(row.pk)
-        line.hand_on([row.pk])
+def session_changed(*, row: Session, changed: frozenset[str], actor) -> int:
+    """An organiser saved the session's form: more room lets people in at once; how many."""
+    if "status" in changed:
+        start("rsvp.tasks.tell_changes")
+    if not changed & {"capacity", "starts_at", "status"}:
+        return 0
+    line.lock_session(row.pk)
+    return line.hand_on([row.pk])
 
 
-def settings_changed(*, row, changed: frozenset[str], actor) -> None:
-    """An organiser saved the event's RSVP settings: what was held back is handed on at once."""
+def settings_changed(*, row, changed: frozenset[str], actor) -> int:
+    """An organiser saved the event's RSVP settings: what was held back is handed on at once; to how many."""
     waiting = Session.objects.filter(event=row.event_id, waitlist_length__gt=0).order_by("pk")
-    line.hand_on([one.pk for one in waiting.select_for_update(no_key=True)])
+    return line.hand_on([one.pk for one in waiting.select_for_update(no_key=True)])

@@ -176,7 +176,7 @@ READ = """
         coalesce(o.line_open, true) AND coalesce(l.is_open, true), o.max_party_size,
         a.id, a.plus_ones, r.id, r.status, r.seats, r.rsvp_at, w.id, w.status, w.party_size, w.offer_expires_at,
         CASE WHEN a.id IS NOT NULL THEN ARRAY(
-            SELECT (other.id, other.title, other.starts_at, other.ends_at)
+            SELECT json_build_array(other.id, other.title, other.starts_at, other.ends_at)
             FROM event_attendees mine
             JOIN session_rsvps taken ON taken.attendee_id = mine.id AND taken.status = 'confirmed'
             JOIN event_sessions other ON other.id = taken.session_id
@@ -204,12 +204,17 @@ def of(*, session_id, person) -> Standing:
     if row is None:
         raise NotFound
     *columns, conflicts = row
-    standing = Standing(*columns, [Conflict(*one) for one in conflicts or ()])
+    standing = Standing(*columns, [_conflict(*one) for one in conflicts or ()])
     if standing.attendee_id is None:
         if not Event.objects.reachable_by(person).filter(pk=standing.event_id).exists():
             raise NotFound
         raise NotAttending
     return standing
+
+
+def _conflict(pk, title, starts_at, ends_at) -> Conflict:
+    """From JSON: what is in a row within an array comes as text."""
+    return Conflict(UUID(pk), title, datetime.fromisoformat(starts_at), datetime.fromisoformat(ends_at))
 
 
 def after(*, session_id, person, changed: bool) -> Seat:

@@ -1,0 +1,343 @@
+"""What this app adds to sessions: who has a seat and who waits, and what organisers do about both."""
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Sum
+from django.urls import reverse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from config.admin import Act, Columns, add_columns, add_glance, add_section, after_save, check_form, extend
+from events.admin import local
+from events.models.agenda import SessionStatus
+
+from ..forms import AddPersonForm, CancelSessionForm
+from ..models import RsvpSettings, SessionLine, SessionRsvp, WaitlistEntry, WaitlistMode, WaitlistStatus
+from ..operations import line, reserving, sessions
+from .line import COLOURS, IN_ORDER, OFFER, PRIORITY, REMOVE, SKIP, place_all
+
+SHOWN = 50
+"""Of those who have a seat and those who wait, on a session's own page: the first."""
+
+
+# -- The list ----------------------------------------------------------------------------------------------
+
+
+def counted(rows) -> None:
+    """Each session of a page learns its standing offers and its no-shows: two statements for all."""
+    keys = [row.pk for row in rows]
+    offers, missing = (
+        dict(of.filter(session__in=keys).order_by().values_list("session").annotate(number=Count("pk")))
+        for of in (WaitlistEntry.objects.offered(), SessionRsvp.objects.no_shows())
+    )
+    for row in rows:
+        row.offers_standing, row.no_shows = offers.get(row.pk, 0), missing.get(row.pk, 0)
+
+
+@display(description=_("offers"))
+def offers(session):
+    return session.offers_standing or "–"
+
+
+@display(description=_("no-shows"))
+def no_shows(session):
+    return session.no_shows or "–"
+
+
+add_columns("events.Session", Columns(after="waiting", columns=(offers, no_shows), figures=counted))
+
+
+# -- The page ------------------------------------------------------------------------------------------------
+
+
+def at_a_glance(request, session):
+    """Seats, line and no-shows, in figures that lead to the lists."""
+    if not request.user.has_perm("rsvp.view_sessionrsvp", session):
+        return []
+    counted([session])
+    taken = session.seats_taken if session.capacity is None else f"{session.seats_taken} / {session.capacity}"
+    told = [
+        (_("Seats taken"), taken, "#seats"),
+        (_("Waiting"), session.waitlist_length, "#line"),
+        (_("Offers standing"), session.offers_standing, "#line" if session.offers_standing else None),
+    ]
+    if session.has_begun:
+        told.append((_("No-shows"), session.no_shows, "#seats" if session.no_shows else None))
+    return told
+
+
+def switches(session) -> tuple[bool, bool]:
+    """Whether the session's own line takes people, and is offered what is free."""
+    own = SessionLine.objects.filter(session=session).first() or SessionLine()
+    return own.is_open, own.offers_on
+
+
+def line_state(session) -> str | None:
+    """Why nobody can join the line, or gets what is free."""
+    is_open, offers_on = switches(session)
+    event = RsvpSettings.objects.filter(event=session.event_id).first() or RsvpSettings()
+    told = []
+    if not event.line_open:
+        told.append(gettext("Nobody can join the lines of this event: its RSVP settings say so."))
+    elif not is_open:
+        told.append(gettext("Nobody can join the line: it is closed."))
+    if not event.offers_on:
+        told.append(gettext("Free seats of this event are handed on to nobody: its RSVP settings say so."))
+    elif not offers_on:
+        told.append(gettext("Free seats are handed on to nobody: offers are stopped."))
+    return " ".join(told) or None
+
+
+def people(request, session):
+    """Who has a seat and how they came by it; and who waits, in order, with what can be done about each."""
+    if not request.user.has_perm("rsvp.view_sessionrsvp", session):
+        return None
+    seats = SessionRsvp.objects.confirmed().filter(session=session)
+    seated = list(seats.select_related("attendee__user_profile").order_by("confirmed_at", "pk")[:SHOWN])
+    absent = set(SessionRsvp.objects.no_shows().filter(pk__in=[one.pk for one in seated]).values_list("pk", flat=True))
+    came = from_the_line(session, seated)
+    live = WaitlistEntry.objects.live().filter(session=session)
+    waiting = list(live.select_related("attendee__user_profile", "event").order_by(*IN_ORDER)[:SHOWN])
+    place_all(waiting)
+    back = reverse("admin:events_session_change", args=[session.pk])
+    zone = session.event.zone
+    return {
+        "template": "admin/session_people.html",
+        "state": line_state(session),
+        "seats": [
+            {
+                "row": one,
+                "since": local(one.confirmed_at, zone),
+                "came_by": came_by(one, came.get(one.attendee_id), zone),
+                "absent": one.pk in absent,
+                "acts": acts_on(request, one, taking(), back),
+            }
+            for one in seated
+        ],
+        "line": [
+            {
+                "row": one,
+                "since": local(one.queued_at, zone),
+                "state": (COLOURS[one.status], one.get_status_display()),
+                "until": local(one.offer_expires_at, zone) if one.status == WaitlistStatus.OFFERED else None,
+                "acts": acts_on(request, one, (OFFER, SKIP, PRIORITY, REMOVE), back),
+            }
+            for one in waiting
+        ],
+        "number_of_seats": seats.count() if len(seated) == SHOWN else len(seated),
+        "number_in_line": live.count() if len(waiting) == SHOWN else len(waiting),
+        "shown": SHOWN,
+        "session": session,
+    }
+
+
+def from_the_line(session, seated) -> dict:
+    """When each of them was offered a seat, and accepted it: their last place in line that became one."""
+    accepted = WaitlistEntry.objects.filter(
+        session=session, attendee__in=[one.attendee_id for one in seated], status=WaitlistStatus.ACCEPTED
+    )
+    rows = accepted.order_by("closed_at").values_list("attendee", "offered_at", "closed_at")
+    return {attendee: (offered, closed) for attendee, offered, closed in rows}
+
+
+def came_by(rsvp, from_line, zone) -> tuple[str, str]:
+    """In words, and where it was from the line, when."""
+    if rsvp.source != SessionRsvp.Source.WAITLIST or from_line is None:
+        return rsvp.get_source_display(), ""
+    offered, accepted = (local(one, zone) for one in from_line)
+    if offered == accepted or from_line[0] is None:
+        return rsvp.get_source_display(), gettext("confirmed at once")
+    return rsvp.get_source_display(), gettext("offered {}, accepted {}").format(offered, accepted)
+
+
+def acts_on(request, row, acts, back) -> list[dict]:
+    """What can be done about a row of another kind, and comes back to this page."""
+    meta = row._meta
+    return [
+        {
+            "act": one,
+            "url": reverse(f"admin:{meta.app_label}_{meta.model_name}_act", args=[row.pk, one.name]) + f"?back={back}",
+        }
+        for one in acts
+        if one.available(row) and request.user.has_perm(one.permission, row)
+    ]
+
+
+def taking() -> list[Act]:
+    """The acts on an RSVP that take its seat away."""
+    return [one for one in admin.site.get_model_admin(SessionRsvp).all_acts if one.operation is reserving.take_from]
+
+
+add_glance("events.Session", at_a_glance)
+add_section("events.Session", people)
+
+
+# -- The form ------------------------------------------------------------------------------------------------
+
+
+def fits_what_is_taken(session, cleaned) -> None:
+    """A capacity below what is taken, refused with the figures. Raises ValidationError."""
+    capacity = cleaned.get("capacity")
+    if capacity is None or capacity >= session.seats_taken:
+        return
+    held = WaitlistEntry.objects.offered().filter(session=session).aggregate(seats=Sum("party_size"))["seats"] or 0
+    sentence = ngettext(
+        "{taken} seat is taken ({rsvps}, {held}): the capacity can't be smaller.",
+        "{taken} seats are taken ({rsvps}, {held}): the capacity can't be smaller.",
+        session.seats_taken,
+    ).format(
+        taken=session.seats_taken,
+        rsvps=ngettext("{} by RSVP", "{} by RSVPs", session.seats_taken - held).format(session.seats_taken - held),
+        held=ngettext("{} held for an offer", "{} held for offers", held).format(held),
+    )
+    raise ValidationError({"capacity": ValidationError(sentence, code="too_small")})
+
+
+def tell_saved(request, session, given) -> None:
+    """What more room led to, and whether the room has it."""
+    if given:
+        at_once = RsvpSettings.objects.filter(event=session.event_id, waitlist_mode=WaitlistMode.AUTO_CONFIRM).exists()
+        words = (
+            ngettext("{} person in line has a seat now.", "{} people in line have seats now.", given)
+            if at_once
+            else ngettext("{} person in line was offered a seat.", "{} people in line were offered seats.", given)
+        )
+        messages.success(request, words.format(given))
+    if session.room_is_too_small:
+        sentence = gettext("{room} has {seats} seats only: fewer than this session's capacity of {capacity}.")
+        messages.warning(
+            request, sentence.format(room=session.room, seats=session.room.capacity, capacity=session.capacity)
+        )
+
+
+check_form("events.Session", fits_what_is_taken)
+after_save("events.Session", sessions.session_changed, tell=tell_saved)
+
+
+# -- Acts ----------------------------------------------------------------------------------------------------
+
+
+def loss(rows) -> str | None:
+    """Who loses what by cancelling these sessions; where nobody does, nothing needs to be asked."""
+    keys = [row.pk for row in rows if row.status == SessionStatus.SCHEDULED]
+    seated = SessionRsvp.objects.confirmed().filter(session__in=keys).count()
+    waiting = WaitlistEntry.objects.live().filter(session__in=keys).count()
+    if not seated + waiting:
+        return None
+    return gettext("{seated}, {waiting}. All of them lose it, and are told.").format(
+        seated=ngettext("{} person has a seat", "{} people have seats", seated).format(seated),
+        waiting=ngettext("{} waits for one", "{} wait for one", waiting).format(waiting),
+    )
+
+
+def raised(session, attendee_id=None, seats=1, **others) -> str | None:
+    """That the capacity is raised for somebody, from what to what: the operation's own reckoning."""
+    entry = sessions.place_of(session, attendee_id) if attendee_id else None
+    capacity = sessions.capacity_for(session, entry, seats)
+    if capacity == session.capacity:
+        return None
+    why = (
+        gettext("All {} seats are taken").format(session.capacity)
+        if session.is_full
+        else ngettext("{} person waits for a seat", "{} people wait for seats", session.waitlist_length).format(
+            session.waitlist_length
+        )
+        if session.waitlist_length
+        else gettext("{taken} of {capacity} seats are taken").format(
+            taken=session.seats_taken, capacity=session.capacity
+        )
+    )
+    return gettext("{why}: the capacity will be raised from {now} to {then}.").format(
+        why=why, now=session.capacity, then=capacity
+    )
+
+
+def act(name, label, operation, done, permission="rsvp.change_waitlistentry", **more) -> Act:
+    return Act(name=name, label=label, operation=operation, key="session_id", permission=permission, done=done, **more)
+
+
+def _takes_place(session) -> bool:
+    return session.status == SessionStatus.SCHEDULED
+
+
+extend(
+    "events.Session",
+    act(
+        "add_person",
+        _("Add a person"),
+        sessions.add_person,
+        _("added"),
+        permission="rsvp.add_sessionrsvp",
+        form=AddPersonForm,
+        of_row=True,
+        ask_filled=raised,
+        available=_takes_place,
+        icon="person_add",
+    ),
+    act(
+        "close_line",
+        _("Close the line"),
+        line.switch,
+        _("closed to newcomers; whoever waits stays"),
+        already=_("were closed already"),
+        fixed={"is_open": False},
+        available=lambda session: _takes_place(session) and switches(session)[0],
+        icon="do_not_disturb_on",
+    ),
+    act(
+        "open_line",
+        _("Open the line"),
+        line.switch,
+        _("open to newcomers again"),
+        already=_("were open already"),
+        fixed={"is_open": True},
+        available=lambda session: _takes_place(session) and not switches(session)[0],
+        icon="add_circle",
+    ),
+    act(
+        "stop_offers",
+        _("Stop offers"),
+        line.switch,
+        _("stopped: offers already made stay good, and free seats stay free"),
+        already=_("were stopped already"),
+        fixed={"offers_on": False},
+        available=lambda session: _takes_place(session) and switches(session)[1],
+        icon="pause",
+    ),
+    act(
+        "start_offers",
+        _("Start offers"),
+        line.switch,
+        _("handed on again"),
+        already=_("were handed on already"),
+        fixed={"offers_on": True},
+        available=lambda session: _takes_place(session) and not switches(session)[1],
+        icon="play_arrow",
+    ),
+    act(
+        "cancel",
+        _("Cancel the session"),
+        sessions.cancel,
+        _("cancelled"),
+        already=_("were cancelled already"),
+        permission="events.change_session",
+        form=CancelSessionForm,
+        confirm=loss,
+        ask=lambda session, person: loss([session]),
+        available=_takes_place,
+        icon="event_busy",
+        tone="danger",
+    ),
+    act(
+        "restore",
+        _("Restore the session"),
+        sessions.restore,
+        _("on again; whoever had a seat takes one anew"),
+        already=_("were on already"),
+        permission="events.change_session",
+        available=lambda session: not _takes_place(session),
+        icon="undo",
+        tone="primary",
+    ),
+)

@@ -8,13 +8,13 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.contrib.postgres.aggregates import ArrayAgg
-from django.db import connection
 from django.db.models import F, Q
 
 from attendance.models import Attendee
 from events.models import Event, Session
 
 from ..models import RsvpStatus, SessionRsvp, WaitlistEntry, WaitlistStatus
+from . import standing
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def of_person(person, *, event: Event | int | None = None, cancelled: bool = Fal
     seats = SessionRsvp.objects.filter(which, attendee__in=ids).order_by()
     columns = ["session_id", "status", "party_size", "pk", "offer_expires_at"]
     line = list(WaitlistEntry.objects.live().filter(attendee__in=ids).order_by().values_list(*columns))
-    places = positions(pk for _session, status, _size, pk, _until in line if status == WaitlistStatus.WAITING)
+    waiting = [pk for _session, status, _size, pk, _until in line if status == WaitlistStatus.WAITING]
+    places = standing.positions(waiting) if waiting else {}
     return [
         *(Mine(*row) for row in seats.values_list("session_id", "status", "seats", "pk")),
         *(
@@ -160,25 +161,6 @@ def of_person(person, *, event: Event | int | None = None, cancelled: bool = Fal
             for session_id, status, size, pk, until in line
         ),
     ]
-
-
-POSITIONS = """
-    SELECT mine.id, count(w.id) + 1 FROM session_waitlist mine
-    LEFT JOIN session_waitlist w ON w.session_id = mine.session_id AND w.status = 'waiting' AND (
-        w.priority > mine.priority OR w.priority = mine.priority AND (w.queued_at, w.id) < (mine.queued_at, mine.id)
-    )
-    WHERE mine.id = ANY (%s) GROUP BY mine.id
-"""
-
-
-def positions(entry_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """Of places in line; 1 is next. One statement, none for none."""
-    entry_ids = list(entry_ids)
-    if not entry_ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(POSITIONS, [entry_ids])
-        return dict(cursor.fetchall())
 
 
 @dataclass(frozen=True)

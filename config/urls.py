@@ -15,7 +15,7 @@ from config import health, mailbox
 from config.api import IsPublic
 from events.views import event_page, passwords, sign_in
 from messaging.views import hooks, unsubscribe
-from rsvp.views import schedule
+from rsvp.views import agenda, schedule
 
 api = [
     path("", include("events.urls")),
@@ -55,12 +55,23 @@ urlpatterns = [
     path("door/sw.js", attendance_views.service_worker, name="service_worker"),
     path("door/<int:event_id>/", attendance_views.door, name="door"),
     path("door/<int:event_id>/manifest.webmanifest", attendance_views.manifest, name="door_manifest"),
+    path("e/<slug:slug>/agenda/", agenda.agenda, name="agenda"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/", agenda.session_page, name="session_page"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/rsvp/", agenda.rsvp, name="session_rsvp"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/line/", agenda.join, name="session_line"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/offer/", agenda.offer, name="session_offer"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/cancel/", agenda.cancel, name="session_cancel"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>/feedback/", agenda.give_feedback, name="session_feedback"),
+    path("e/<slug:slug>/agenda/<uuid:session_id>.ics", agenda.calendar_file, name="session_calendar"),
     path("e/<slug:slug>/my-schedule/", schedule.my_schedule, name="my_schedule"),
+    path("e/<slug:slug>/calendar/", schedule.my_calendar, name="my_calendar"),
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),
     path("hooks/sms/incoming/", hooks.sms_incoming, name="sms_incoming"),
     path("sign-in/", sign_in.ask_for_link, name="web_sign_in"),
+    path("sign-in/<str:token>/", sign_in.follow_link, name="web_sign_in_link"),
     path("sign-out/", sign_in.sign_out, name="web_sign_out"),
+    path("e/", event_page.event_list, name="event_list"),
     path("e/<slug:slug>/", event_page.event_page, name="event_page"),
     path("mailbox/", mailbox.mailbox, name="mailbox"),
     path("mailbox/<int:number>/", mailbox.mailbox_item, name="mailbox_item"),

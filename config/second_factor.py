@@ -15,7 +15,7 @@ import structlog
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
+from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -134,8 +134,15 @@ def turn_off(*, person):
 # -- Standing before the admin ------------------------------------------------------------------
 
 
+def by_link(request) -> bool:
+    """Whether the session began with a link from a mailbox: it is for attendees' pages, whoever it is."""
+    return request.session.get(BACKEND_SESSION_KEY) == settings.LINK_BACKEND
+
+
 def pending(request) -> bool:
-    """Whether the person, signed in by password, has yet to give a code or to set up the factor."""
+    """Whether the person has yet to show a password, to give a code, or to set up the factor."""
+    if by_link(request):
+        return True
     if getattr(request.user, "otp_device", None) is not None:
         return False
     return has_device(request.user) or settings.REQUIRE_SECOND_FACTOR
@@ -146,8 +153,8 @@ def asked_first(view):
 
     @functools.wraps(view)
     def gate(request, *args, **kwargs):
-        if not (request.user.is_active and request.user.is_staff and pending(request)):
-            return view(request, *args, **kwargs)
+        if by_link(request) or not (request.user.is_active and request.user.is_staff and pending(request)):
+            return view(request, *args, **kwargs)  # which sends to the log-in whoever it isn't open to
         if request.path == reverse("admin:logout"):
             return admin.site.logout(request)
         back = urlencode({"next": request.get_full_path()})
@@ -190,7 +197,7 @@ KEY = "second_factor_key"
 def page(request):
     """Asks for the code, sets the factor up, or renews its backup codes and turns it off."""
     person = request.user
-    if not (person.is_active and person.is_staff):
+    if by_link(request) or not (person.is_active and person.is_staff):
         return redirect_to_login(request.get_full_path(), reverse("admin:login"))
     if not has_device(person):
         return _set_up(request)

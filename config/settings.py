@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from config import mail
+from config.privacy import without_codes
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -339,6 +340,7 @@ CSP_LOOSE = CSP_BASE | {"script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL], "style
 # -- Logs ------------------------------------------------------------------------------------
 LOG_PROCESSORS = [
     structlog.contextvars.merge_contextvars,
+    without_codes,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -75,3 +75,36 @@ class NewPasswordForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": ""}),
     )
+
+
+class LinkForm(forms.Form):
+    """Where the link to sign in goes: ASCII, as in the API, so that no look-alike makes a second account."""
+
+    email = forms.EmailField(
+        label=_("E-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": "", "dir": "ltr"}),
+    )
+    next = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_email(self):
+        email = self.cleaned_data["email"].lower()
+        if not email.isascii():
+            raise forms.ValidationError(_("Only plain letters, without accents, please."), code="invalid")
+        return email
+
+
+class NamesForm(forms.Form):
+    """Of whoever makes an account by a link."""
+
+    first_name = forms.CharField(
+        label=_("First name"),
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocomplete": "given-name", "autofocus": ""}),
+    )
+    last_name = forms.CharField(
+        label=_("Last name"),
+        max_length=150,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "family-name"}),
+    )

@@ -28,21 +28,26 @@ log = structlog.get_logger(__name__)
 # -- Which event, for whom ----------------------------------------------------------------------
 
 
-def event_of(request: HttpRequest, slug: str) -> Event:
-    """The event, as far as whoever looks may see it. Raises Http404.
+OPEN_TO_ALL = (Event.Visibility.PUBLIC, Event.Visibility.UNLISTED)
 
-    As in the API for who is signed in, with ``my_attendee_id``, ``my_role`` and ``my_request_status``. A
-    stranger sees what is published and public, or unlisted: they have the address. One query.
+
+def event_of(request: HttpRequest, slug: str) -> Event:
+    """The event, as far as whoever looks may see it. Raises Http404. One query.
+
+    Who is signed in sees what the API shows them, and finds ``my_attendee_id``, ``my_role`` and
+    ``my_request_status`` on it (None for a stranger). A stranger sees what is published, unlisted events
+    too: they have the address.
     """
     person = request.user
     if person.is_authenticated:
         events = Event.objects.reachable_by(person).with_standing(person)
     else:
-        open_to_all = [Event.Visibility.PUBLIC, Event.Visibility.UNLISTED]
-        events = Event.objects.published().filter(visibility__in=open_to_all)
+        events = Event.objects.published().filter(visibility__in=OPEN_TO_ALL)
     event = events.select_related("organization").filter(slug=slug).first()
     if event is None:
         raise Http404
+    if not person.is_authenticated:
+        event.my_attendee_id = event.my_role = event.my_request_status = None
     return event
 
 
@@ -144,13 +149,15 @@ def try_again(request, error: DomainError) -> HttpResponse:
 _parts: list[Callable[[HttpRequest, Event], dict | None]] = []
 
 
-def part(function):
+def part(function=None, *, first=False):
     """An upper app's part of the event page: ``function(request, event)`` → ``{"template": …, …}`` or None.
 
-    The event is that of :func:`event_of`. Parts stand below each other in the order of the apps; each
-    makes a fixed number of queries. The template finds its dict as ``part``.
+    The event is that of :func:`event_of`; each part makes a fixed number of queries, and its template
+    finds the dict as ``part``. ``first``: one's own standing comes before what the apps show of the event.
     """
-    _parts.append(function)
+    if function is None:
+        return functools.partial(part, first=first)
+    _parts.insert(0 if first else len(_parts), function)
     return function
 
 

@@ -1,4 +1,4 @@
-"""How people prove who they are: by e-mail and password, or by a signed token.
+"""How people prove who they are: by e-mail and password, by a link from their mailbox, or by a signed token.
 
 Tokens are ours, or those of the customer's own identity provider (settings.IDENTITY_PROVIDER).
 
@@ -54,6 +54,17 @@ class EmailBackend(BaseBackend):
         second_factor = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
         people = UserProfile.objects.active().annotate(has_second_factor=Exists(second_factor))
         return people.filter(pk=user_id).first()
+
+
+class LinkBackend(BaseBackend):
+    """Whose session began with a link from their mailbox (events.operations.sign_in_links).
+
+    Nobody authenticates by it. That the session names it tells the admin, and the door, that no password
+    was asked for: they stay closed (config.second_factor).
+    """
+
+    def get_user(self, user_id):
+        return EmailBackend().get_user(user_id)
 
 
 # -- By our own tokens -----------------------------------------------------------------------

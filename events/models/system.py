@@ -58,6 +58,7 @@ class LetterKind(models.TextChoices):
     ADDRESS_IN_USE = "address_in_use", _("The address has an account already")
     EMAIL_CHANGED = "email_changed", _("The address was changed")
     VERIFY_PHONE = "verify_phone", _("Verify a phone number")
+    SIGN_IN = "sign_in", _("A link to sign in")
 
 
 class LetterChannel(models.TextChoices):
@@ -70,6 +71,7 @@ class AccountLetter(models.Model):
 
     What it says is worked out when it is sent: the row holds no secret, and may name an address that
     nobody has. ``user`` is null where only the address was given. ``error`` says why it was given up.
+    ``used_at``: when its link was followed, where it has one that works once.
     """
 
     Kind, Channel = LetterKind, LetterChannel
@@ -85,6 +87,7 @@ class AccountLetter(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     claimed_until = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
+    used_at = models.DateTimeField(null=True)
     error = models.TextField(default="", db_default="")
 
     class Meta:

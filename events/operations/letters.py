@@ -22,6 +22,8 @@ from ..models import AccountLetter
 LONGEST = timedelta(hours=24)
 """A letter that couldn't be sent for so long is given up: whoever waited for it has asked again."""
 KEPT = timedelta(days=30)
+LINKS_KEPT = timedelta(days=1)
+"""Links to sign in go to anybody whose address is typed in: the row goes with the first sweep that may."""
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,6 @@ def text(template, to, **context) -> Text:
 
 
 def forget() -> None:
-    AccountLetter.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    now = timezone.now()
+    AccountLetter.objects.filter(created_at__lt=now - KEPT).delete()
+    AccountLetter.objects.filter(kind=AccountLetter.Kind.SIGN_IN, created_at__lt=now - LINKS_KEPT).delete()

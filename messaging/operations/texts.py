@@ -18,7 +18,8 @@ def written(template: str, *, event: Event | None = None, **context) -> tuple[st
     """Subject and body, in the site's language (that of whoever started it isn't the reader's) and the
     event's time. ``{name}`` and ``{event}`` stay as they are, to be filled for each recipient."""
     with translation.override(settings.LANGUAGE_CODE), timezone.override(event.zone if event else None):
-        context |= {"site": settings.SITE_URL, "when": when(event) if event else "", "venue": event and event.venue}
+        context |= {"site": settings.SITE_URL, "event": event}
+        context |= {"when": when(event) if event else "", "venue": event and event.venue}
         text = render_to_string(f"notices/{template}.txt", context)
     subject, _newline, body = text.partition("\n")
     return subject.strip(), body.strip() + "\n"

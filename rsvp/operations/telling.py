@@ -250,7 +250,7 @@ class _News:
         }
         moved = (before.starts_at, before.ends_at) != (self.session.starts_at, self.session.ends_at)
         return now | {
-            "said": self.said,
+            "became": self.said,
             "reason": self.reason,
             "clashes": [_line(one) for one in clashes],
             "was": was,
@@ -327,13 +327,14 @@ def _as_notices(heard) -> list[notices.Notice]:
     moved = {one.session.pk for news in heard.values() for one in news if one.said == "session_changed"}
     clashes, same = _clashes(sorted(moved)), defaultdict(list)
     for (person, _event), news in heard.items():
-        with_clashes = tuple((one, clashes.get((one.session.pk, person), ())) for one in news)
+        in_order = sorted(news, key=lambda one: (one.session.starts_at, one.session.pk))
+        with_clashes = tuple((one, clashes.get((one.session.pk, person), ())) for one in in_order)
         same[with_clashes].append(person)
     made = []
     for news, persons in same.items():
         event, contexts = news[0][0].session.event, [one.as_context(titles) for one, titles in news]
         if len(contexts) == 1:
-            said, context = contexts[0]["said"], contexts[0]
+            said, context = news[0][0].said, contexts[0]
         else:
             said, context = "sessions_changed", {"news": contexts}
         made.append(_notice(Kind.SESSION_CHANGED, said, event, sorted(persons), None, **context))
@@ -416,11 +417,5 @@ def _remind(*, rows, event, day) -> int:
     for one in seats.order_by(PERSON, "session__starts_at", "pk"):
         one.session.event = event
         theirs[one.attendee.user_profile_id].append(_of_session(one.session, seats=one.seats))
-    return notices.notify(
-        *(
-            _notice(
-                Kind.REMINDER, "reminder", event, [person], f"{_key(event, day)}{person}", day=day, sessions=sessions
-            )
-            for person, sessions in theirs.items()
-        )
-    )
+    said, start = partial(_notice, Kind.REMINDER, "reminder", event, day=day), _key(event, day)
+    return notices.notify(*(said([person], f"{start}{person}", sessions=theirs[person]) for person in theirs))

@@ -1,5 +1,6 @@
 """Who has a seat in which session, and what became of it."""
 
+from datetime import timedelta
 from functools import partial
 
 from django import forms
@@ -112,12 +113,16 @@ def given_up(rsvps) -> str | None:
     return words.format(seats_in_words(sum(one.seats for one in confirmed)), sessions)
 
 
+AT_ONCE = timedelta(minutes=1)
+"""The first time and the last are noted by two clocks; what is closer together is the same."""
+
+
 def steps_of(rsvp) -> list[dict]:
     """What happened to the seats, and to the person in the session's line before: oldest first."""
     log = WaitlistLog.objects.filter(session=rsvp.session_id, entry__attendee=rsvp.attendee_id)
     steps = [(one.at, words_of(one), organiser(one)) for one in log.select_related("actor").order_by("pk")]
     came, seats = rsvp.get_source_display(), seats_in_words(rsvp.seats)
-    if rsvp.confirmed_at in (None, rsvp.rsvp_at):
+    if rsvp.confirmed_at is None or rsvp.confirmed_at - rsvp.rsvp_at < AT_ONCE:
         steps.append((rsvp.rsvp_at, _("{} confirmed: {}").format(seats, came), "–"))
     else:
         steps.append((rsvp.rsvp_at, _("First RSVP"), "–"))

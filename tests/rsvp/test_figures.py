@@ -63,12 +63,12 @@ def moved(rsvp, **moments):
 def test_rsvps_are_counted_by_the_events_days(event):
     """Berlin is two hours ahead of UTC in June; each person counts once a session."""
     session = talk(event)
-    late, next_day, gone, back = (SessionRsvpFactory(session=session) for _number in range(4))
-    moved(late, rsvp_at=datetime(2031, 6, 3, 21, 59, tzinfo=UTC))
-    moved(next_day, rsvp_at=datetime(2031, 6, 3, 22, 0, tzinfo=UTC))
-    moved(gone, rsvp_at=datetime(2031, 6, 3, 10, tzinfo=UTC))
+    for day, hour, minute in ((3, 21, 59), (3, 22, 0)):
+        SessionRsvpFactory(session=session, rsvp_at=datetime(2031, 6, day, hour, minute, tzinfo=UTC))
+    gone, back = (
+        SessionRsvpFactory(session=session, rsvp_at=datetime(2031, 6, 3, 10, tzinfo=UTC)) for _number in range(2)
+    )
     moved(gone, status="cancelled", cancelled_at=datetime(2031, 6, 6, 10, tzinfo=UTC))
-    moved(back, rsvp_at=datetime(2031, 6, 3, 10, tzinfo=UTC))
     moved(back, status="cancelled", cancelled_at=datetime(2031, 6, 4, 10, tzinfo=UTC))
     moved(back, status="confirmed", cancelled_at=None)
     SessionRsvpFactory()
@@ -135,6 +135,7 @@ def test_what_became_of_offers_is_counted_from_the_record(event, organizer):
     line.leave(session_id=session.pk, person=left.attendee.user_profile)
     line.skip(entry_id=skipped.pk, actor=organizer)
     line.prioritize(entry_id=standing.pk, actor=organizer, priority=3)
+    line.recorded_as(None)  # until now it was the organiser's transaction
     early = timezone.now() - timedelta(minutes=1)
     WaitlistEntry.objects.filter(pk=passed.pk).update(offer_expires_at=early)
     line.catch_up()
@@ -221,7 +222,7 @@ def test_figures_take_as_many_queries_for_one_session_as_for_many(desk, event):
     fill(1)
     once = queries()
     fill(3)
-    assert (queries(), once) == (once, 15)
+    assert (queries(), once) == (once, 12)
 
 
 # -- The overview ------------------------------------------------------------------------------------

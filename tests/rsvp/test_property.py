@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

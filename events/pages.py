@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.encoding import iri_to_uri
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 
@@ -80,6 +81,7 @@ def is_ours(request: HttpRequest, target: str) -> bool:
     return (
         len(target) <= LONGEST_NEXT
         and target.startswith("/")
+        and target.isprintable()
         and url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     )
 
@@ -96,7 +98,7 @@ class SeeOther(HttpResponse):
     status_code = 303
 
     def __init__(self, url):
-        super().__init__(headers={"Location": url})
+        super().__init__(headers={"Location": iri_to_uri(url)})
         self.url = url
 
 

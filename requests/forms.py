@@ -38,3 +38,28 @@ class PlusOnesForm(forms.Form):
     plus_ones = forms.IntegerField(
         label=_("Plus-ones"), min_value=0, max_value=50, widget=UnfoldAdminIntegerFieldWidget
     )
+
+
+class JoinForm(forms.Form):
+    """What a person says when they ask to join. Plus-ones are asked for where the event allows any."""
+
+    plus_ones = forms.IntegerField(
+        label=_("How many come along with you?"),
+        min_value=0,
+        initial=0,
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )
+    comments = forms.CharField(
+        label=_("A word to the organisers"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"}),
+        help_text=_("Optional."),
+    )
+
+    def __init__(self, *args, most, **kwargs):
+        super().__init__(*args, **kwargs)
+        if most:
+            self.fields["plus_ones"].help_text = _("At most {most}.").format(most=most)
+        else:
+            del self.fields["plus_ones"]

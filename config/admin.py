@@ -250,7 +250,7 @@ def navigation(request):
     for title, entries in NAVIGATION:
         items = [
             {
-                "title": registered[label].model._meta.verbose_name_plural.capitalize(),
+                "title": capfirst(registered[label].model._meta.verbose_name_plural),
                 "icon": icon,
                 "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist"),
             }
@@ -300,6 +300,11 @@ class Act:
     icon: str = ""
     tone: str = "default"
     help: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """For templates, which would call the form's class."""
+        return self.form is not None
 
 
 @dataclass

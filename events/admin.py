@@ -373,7 +373,7 @@ def seats(session):
         session.capacity or 1,
         session.seats_taken if session.capacity else 1,
         f"{session.seats_taken} / {session.capacity}",
-        format_html(' <span class="sr-only">({})</span>', _("full")) if session.is_full else "",
+        format_html(' <span class="turnout-unseen">({})</span>', _("full")) if session.is_full else "",
     )
 
 

@@ -28,13 +28,18 @@ def answers_for(person, device) -> str:
     return str(person) if person is not None else _("the system")
 
 
+def on_two_lines(moment, zone) -> str:
+    """A time as people at the event read it, for a narrow column."""
+    day, comma, time = local(moment, zone).partition(", ")
+    return format_html('<span class="turnout-moment"><span>{}</span> <span>{}</span></span>', day + comma, time)
+
+
 def at_event(column, label):
     """How pages and lists show a moment of an event: by its clock; in a list's narrow column on two lines."""
 
     @display(description=label, ordering=column)
     def shown(_admin, row):
-        day, comma, time = local(getattr(row, column), row.event.zone).partition(", ")
-        return format_html('<span class="turnout-moment"><span>{}</span> <span>{}</span></span>', day + comma, time)
+        return on_two_lines(getattr(row, column), row.event.zone)
 
     return shown
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from attendance.admin.record import at_event
+from attendance.admin.record import at_event, on_two_lines
 from config.admin import Act, DomainAdmin, ReadOnly, Scoped, ScopedFilter
 from events.admin import local, person_header
 
@@ -94,7 +94,7 @@ SKIP = act(
     ask=lambda entry, person: offers_lost([entry]),
     icon="low_priority",
 )
-PRIORITY = act("prioritize", _("Priority"), line.prioritize, _("changed"), form=PriorityForm, icon="priority_high")
+PRIORITY = act("prioritize", _("Priority"), line.prioritize, _("changed"), form=PriorityForm, icon="swap_vert")
 REMOVE = act(
     "remove",
     _("Remove from the line"),
@@ -189,9 +189,9 @@ class WaitlistEntryAdmin(ReadOnly, DomainAdmin):
     def who(self, entry):
         return person_header(entry.attendee.user_profile)
 
-    @display(description=_("session"))
+    @display(description=_("session"), header=True)
     def of_session(self, entry):
-        return entry.session
+        return [entry.session.title, str(entry.event)]
 
     @display(description=_("place"))
     def place(self, entry):
@@ -203,7 +203,7 @@ class WaitlistEntryAdmin(ReadOnly, DomainAdmin):
 
     @display(description=_("offer holds until"))
     def until(self, entry):
-        return local(entry.offer_expires_at, entry.event.zone) if entry.status == WaitlistStatus.OFFERED else "–"
+        return on_two_lines(entry.offer_expires_at, entry.event.zone) if entry.status == WaitlistStatus.OFFERED else "–"
 
 
 def place_all(rows) -> None:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from attendance.admin.record import on_two_lines
 from config.admin import Act, Columns, add_columns, add_glance, add_section, after_save, check_form, extend
 from events.admin import local
 from events.models.agenda import SessionStatus
@@ -108,7 +109,7 @@ def people(request, session):
         "seats": [
             {
                 "row": one,
-                "since": local(one.confirmed_at, zone),
+                "since": on_two_lines(one.confirmed_at, zone),
                 "came_by": came_by(one, came.get(one.attendee_id), zone),
                 "absent": one.pk in absent,
                 "acts": acts_on(request, one, taking(), back),
@@ -118,7 +119,7 @@ def people(request, session):
         "line": [
             {
                 "row": one,
-                "since": local(one.queued_at, zone),
+                "since": on_two_lines(one.queued_at, zone),
                 "state": (COLOURS[one.status], one.get_status_display()),
                 "until": local(one.offer_expires_at, zone) if one.status == WaitlistStatus.OFFERED else None,
                 "acts": acts_on(request, one, (OFFER, SKIP, PRIORITY, REMOVE), back),
@@ -133,22 +134,27 @@ def people(request, session):
 
 
 def from_the_line(session, seated) -> dict:
-    """When each of them was offered a seat, and accepted it: their last place in line that became one."""
+    """The last place in line of each of them that became a seat."""
     accepted = WaitlistEntry.objects.filter(
         session=session, attendee__in=[one.attendee_id for one in seated], status=WaitlistStatus.ACCEPTED
     )
-    rows = accepted.order_by("closed_at").values_list("attendee", "offered_at", "closed_at")
-    return {attendee: (offered, closed) for attendee, offered, closed in rows}
+    return {one.attendee_id: one for one in accepted.order_by("closed_at")}
 
 
-def came_by(rsvp, from_line, zone) -> tuple[str, str]:
-    """In words, and where it was from the line, when."""
-    if rsvp.source != SessionRsvp.Source.WAITLIST or from_line is None:
-        return rsvp.get_source_display(), ""
-    offered, accepted = (local(one, zone) for one in from_line)
-    if offered == accepted or from_line[0] is None:
-        return rsvp.get_source_display(), gettext("confirmed at once")
-    return rsvp.get_source_display(), gettext("offered {}, accepted {}").format(offered, accepted)
+def came_by(rsvp, entry, zone) -> tuple[str, str]:
+    """In words, and where it was from the line, when. A seat that was confirmed at once has no deadline after it."""
+    words = rsvp.get_source_display()
+    if rsvp.source != SessionRsvp.Source.WAITLIST or entry is None:
+        return words, ""
+    waited = gettext("waited since {}").format(local(entry.joined_at, zone))
+    if entry.offer_expires_at is None or entry.offer_expires_at < entry.closed_at:
+        return words, f"{waited}, {gettext('confirmed at once')}"
+    offered = gettext("offered {}, accepted {}").format(local(entry.offered_at, zone), local(entry.closed_at, zone))
+    return words, f"{waited}, {offered}"
+
+
+SHORT = {OFFER.name: _("Offer"), SKIP.name: _("To the end"), REMOVE.name: _("Remove"), "take_away": _("Take away")}
+"""How the acts on a place in line are called where there is little room."""
 
 
 def acts_on(request, row, acts, back) -> list[dict]:
@@ -157,6 +163,7 @@ def acts_on(request, row, acts, back) -> list[dict]:
     return [
         {
             "act": one,
+            "label": SHORT.get(one.name, one.label),
             "url": reverse(f"admin:{meta.app_label}_{meta.model_name}_act", args=[row.pk, one.name]) + f"?back={back}",
         }
         for one in acts
@@ -261,6 +268,10 @@ def _takes_place(session) -> bool:
     return session.status == SessionStatus.SCHEDULED
 
 
+def _has_line(session) -> bool:
+    return _takes_place(session) and not session.has_begun
+
+
 extend(
     "events.Session",
     act(
@@ -282,7 +293,7 @@ extend(
         _("closed to newcomers; whoever waits stays"),
         already=_("were closed already"),
         fixed={"is_open": False},
-        available=lambda session: _takes_place(session) and switches(session)[0],
+        available=lambda session: _has_line(session) and switches(session)[0],
         icon="do_not_disturb_on",
     ),
     act(
@@ -292,7 +303,7 @@ extend(
         _("open to newcomers again"),
         already=_("were open already"),
         fixed={"is_open": True},
-        available=lambda session: _takes_place(session) and not switches(session)[0],
+        available=lambda session: _has_line(session) and not switches(session)[0],
         icon="add_circle",
     ),
     act(
@@ -302,7 +313,7 @@ extend(
         _("stopped: offers already made stay good, and free seats stay free"),
         already=_("were stopped already"),
         fixed={"offers_on": False},
-        available=lambda session: _takes_place(session) and switches(session)[1],
+        available=lambda session: _has_line(session) and switches(session)[1],
         icon="pause",
     ),
     act(
@@ -312,7 +323,7 @@ extend(
         _("handed on again"),
         already=_("were handed on already"),
         fixed={"offers_on": True},
-        available=lambda session: _takes_place(session) and not switches(session)[1],
+        available=lambda session: _has_line(session) and not switches(session)[1],
         icon="play_arrow",
     ),
     act(

@@ -26,6 +26,7 @@ from config.errors import (
 )
 from events.models import Event, Organization
 from requests.models import JoinRequest
+from rsvp.operations.standing import SessionFull
 from tests.factories import AttendeeFactory, EventFactory, JoinRequestFactory, OrganizationFactory, UserProfileFactory
 
 
@@ -41,6 +42,13 @@ def test_sentence_with_figures_and_without():
     )
     assert str(EventFull()) == "The event's capacity is smaller than the places taken."
     assert str(NotFound()) == "There is no such thing, or you may not see it."
+
+
+def test_facts_are_for_programs_and_nothing_else_is():
+    told = {"capacity": 50, "seats_taken": 50, "waitlist_length": 3}
+    assert SessionFull(**told).details == told
+    assert SessionFull().details == {}
+    assert EventFull(taken=50, capacity=50, needed=3).details == {}
 
 
 def test_constraint_belongs_to_one_error():

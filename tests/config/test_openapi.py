@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from PIL import Image
 
-from attendance.models import DoorDevice
+from attendance.models import Attendee, DoorDevice
 from attendance.operations import devices
 from config import openapi
 from events.sign_in import access_token
@@ -31,7 +31,9 @@ from tests.factories import (
     JoinRequestFactory,
     MessageDeliveryFactory,
     MessageFactory,
+    SessionFactory,
     UserProfileFactory,
+    WaitlistEntryFactory,
     member,
 )
 
@@ -200,6 +202,11 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
     points = [point(event, "Talk", kind="session"), point(event, "Closed", closes_at=timezone.now())]
     gate = device(event, points=points, may_add_walk_ins=True)
     checked_in = [scan(gate, AttendeeFactory(event=event)).json()["check_in_id"] for _n in range(2)]
+    sessions = [SessionFactory(event=event, capacity=1 + n) for n in range(2)] + [SessionFactory(event=other)]
+    entries = [
+        WaitlistEntryFactory(session=sessions[0], attendee=Attendee.objects.get(event=event, user_profile=one))
+        for one in (attendee, organizer)
+    ]
     real = {
         "event_id": [event.pk, other.pk],
         "attendee_id": [str(AttendeeFactory(event=event).pk)],
@@ -213,6 +220,8 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
         "link_id": [str(InvitationLinkFactory(event=event).pk)],
         "message_id": [sent_to(attendee, event), sent_to(organizer, event)],
         "device_id": [str(installation(one).pk) for one in (attendee, organizer) for _n in range(2)],
+        "session_id": [str(one.pk) for one in sessions],
+        "entry_id": [str(one.pk) for one in entries],
     }
     address = serve(REDIS_URL="redis://127.0.0.1:1/0")
     # The organiser, who gets everywhere, sends the systematic cases too, all of them random ones.

@@ -14,6 +14,7 @@ import zipfile
 from datetime import timedelta
 from types import SimpleNamespace
 
+import limits
 import pytest
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.apps import apps
@@ -45,6 +46,7 @@ from attendance.models import (
     PointScale,
 )
 from attendance.operations import check_in, devices, marking
+from config.api import limiter
 from events.models import (
     AccountLetter,
     Event,
@@ -72,6 +74,9 @@ from messaging.models import (
 from messaging.operations import announcements, links, planning
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests, removals
+from rsvp.api.pace import Pace
+from rsvp.models import WaitlistEntry
+from rsvp.operations import line
 from tests.factories import EventFactory, OrganizationFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db
@@ -258,6 +263,15 @@ API = {
     "me/devices/": {"get": {200: EVERYBODY}, "post": {201: EVERYBODY}},
     "me/devices/<uuid:device_id>/": {"delete": {204: "a"}},
     "events/<int:event_id>/messages/": {"get": {200: ANY_API + "a"}},
+    "events/<int:event_id>/sessions/": {"get": {200: ANY_API + "a"}},
+    "events/<int:event_id>/my-schedule/": {"get": {200: ANY_API + "a"}},
+    "me/schedule/": {"get": {200: EVERYBODY}},
+    "sessions/<uuid:session_id>/": {"get": {200: ANY_API + "a"}},
+    "sessions/<uuid:session_id>/rsvp/": {"post": {201: "a", 403: ANY_API}, "delete": {403: ANY_API}},
+    "sessions/<uuid:session_id>/waitlist/": {"post": {202: "a", 403: ANY_API}, "delete": {403: ANY_API}},
+    "sessions/<uuid:session_id>/feedback/": {"get": {}, "post": {409: "a", 403: ANY_API}},
+    "waitlist/<uuid:entry_id>/accept/": {"post": {201: "a"}},
+    "waitlist/<uuid:entry_id>/decline/": {"post": {200: "a"}},
 }
 """Route → verb → status → who gets it, for rows of A's private event. Others get 404, nobody 401."""
 
@@ -284,6 +298,7 @@ BODIES = {
     ("events/<int:event_id>/attendees/<uuid:attendee_id>/attendance/", "patch"): {"status": "late"},
     ("events/<int:event_id>/walk-ins/", "post"): {"first_name": "Wanda", "email": "wanda@example.net"},
     ("me/", "patch"): {"first_name": "Me"},
+    ("sessions/<uuid:session_id>/feedback/", "post"): {"rating": 5, "comment": "Good"},
     ("me/phone/", "post"): {"phone": "+14155550123"},
     ("me/phone/verify/", "post"): {"code": "000000"},
     ("me/devices/", "post"): {"token": "made-up", "platform": "ios"},
@@ -443,6 +458,10 @@ def organization(mark, visitor):
         one._change_reason = f"{mark}reason"
         one.save()
     Block.objects.create(attendee=attendees["shy"], blocked=attendees["met"])
+    workshop = Session.objects.create(
+        event=event, title=f"{mark}session offered", starts_at=event.starts_at, ends_at=event.ends_at
+    )
+    line.join(session_id=workshop.pk, person=people["own"])
     link = InvitationLink.objects.create(event=event, label=f"{mark}label", created_by=staff["organizer"])
     for model in (JoinRequest, Attendee):
         model.history.filter(event=event).update(history_change_reason=f"{mark}reason")
@@ -567,6 +586,7 @@ def organization(mark, visitor):
         opened=opened,
         room=room,
         session=session,
+        entry=WaitlistEntry.objects.get(session=workshop),
         link=link,
         point=point,
         gate_token=gate_token,
@@ -1595,6 +1615,8 @@ def call(client, world, route, verb, body=None):
         "<int:check_in_id>": world.a.check_in.pk,
         "<uuid:message_id>": world.a.delivery.pk,
         "<uuid:device_id>": world.a.installation.pk,
+        "<uuid:session_id>": world.a.session.pk,
+        "<uuid:entry_id>": world.a.entry.pk,
     }.items():
         path = path.replace(name, str(value))
     if "check-ins" in route and body is None:
@@ -1605,13 +1627,15 @@ def call(client, world, route, verb, body=None):
 
 
 AT_DOOR = re.compile(r"check-ins/|door/|walk-ins/")
+OF_SESSIONS = re.compile(r"sessions/|schedule/|waitlist/")
+AGENDA = {"session", "room", "speaker"}
 
 
 def api_marks(letter, route) -> set[str] | None:
     """What an answer of the API may tell this person. Organisations with a public event have a public name."""
     if letter in "sorvW":
         return None
-    public = {"orgname", "orgslug"}
+    public = {"orgname", "orgslug"} | (AGENDA if letter in "adM" and OF_SESSIONS.search(route) else set())
     if letter in "dM" and AT_DOOR.search(route):
         return public | DOOR_PAGE | ({"memberdoorfirst", "memberdoorlast"} if letter == "d" else set())
     if letter in "dM":
@@ -1625,7 +1649,7 @@ def api_marks(letter, route) -> set[str] | None:
         own = {"ownfirst", "ownlast", "ownemail", "ownphoto", "owngoals", "ownlookingfor", "owncontact", "ownwebsite"}
         own |= {"ownphone"}
         kept = (
-            {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote", "ownguestemail"}
+            {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote", "ownguestemail", "session"}
             if route == "me/export/"
             else {"ownerid"}
         )
@@ -1641,6 +1665,8 @@ def test_api(world, letter):
     for route, verbs in API.items():
         for verb, expectations in verbs.items():
             with Undone():
+                if world.people[letter]:
+                    limiter().clear(limits.parse(Pace.rate), Pace.scope, str(world.people[letter].pk))
                 response = call(client, world, route, verb)
                 expected = next((status for status, who in expectations.items() if letter in who), 404)
                 where = (letter, verb, route)

@@ -329,7 +329,6 @@ def test_strange_questions(event, api, query, attr, code, detail):
     ("moment", "code"),
     [
         ("yesterday", "invalid"),
-        ("2026-01-01T00:00:00Z\0", "invalid"),
         ("0001-01-01T00:00:00+14:00", "overflow"),
         ("9999-12-31T23:59:59-14:00", "overflow"),
     ],

@@ -238,9 +238,8 @@ def _stands(request, event, seat) -> None:
     pk = seat.session_id
     if seat.status == RsvpStatus.CONFIRMED:
         words = ngettext("You're in.", "You're in, with {count} seats.", seat.seats).format(count=seat.seats)
-        say(request, pk, messages.SUCCESS, words)
-        for other in seat.conflicts:
-            say(request, pk, messages.WARNING, _overlap(other, event))
+        level = messages.WARNING if seat.conflicts else messages.SUCCESS
+        say(request, pk, level, " ".join([words, *(_overlap(other, event) for other in seat.conflicts)]))
     elif seat.status == WaitlistStatus.WAITING:
         words = _("You are {place} in line.").format(place=ordinal(seat.position))
         words = f"{words} " + _("As soon as there is a seat for you, we keep it and tell you.")
@@ -252,7 +251,7 @@ def _stands(request, event, seat) -> None:
 def _overlap(other, event) -> str:
     begins, ends = (moment.astimezone(event.zone).strftime("%H:%M") for moment in (other.starts_at, other.ends_at))
     title = Truncator(other.title).chars(80)
-    return _("This overlaps with {title}, {begins}–{ends}.").format(title=title, begins=begins, ends=ends)
+    return _("It overlaps with {title}, {begins}–{ends}.").format(title=title, begins=begins, ends=ends)
 
 
 # -- Doing ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.humanize.templatetags.humanize import ordinal
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -44,6 +45,12 @@ class Card:
     """What came of what the person did just now."""
     asks: bool = False
     """Whether they really want to give up what they have."""
+
+    @property
+    def shows_overlap(self) -> bool:
+        """Where it matters, and nobody has just been told."""
+        may = self.state or self.act in ("rsvp", "join")
+        return bool(may and self.overlaps) and not any(one.level == messages.WARNING for one in self.told)
 
     @property
     def most_seats(self) -> int | None:

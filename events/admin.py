@@ -67,7 +67,7 @@ class MinutesField(forms.Field):
 
     def __init__(self, column, *, of=Event, least=timedelta(0), most=LONGEST, **kwargs):
         column = of._meta.get_field(column)
-        words = {"label": capfirst(column.verbose_name), "help_text": column.help_text}
+        words = {"label": capfirst(column.verbose_name), "help_text": column.help_text} | kwargs
         self.least = least // timedelta(minutes=1)
         numbers = {"least": self.least, "most": most // timedelta(minutes=1), "days": most.days}
         sentence = _("Give minutes, from %(least)d to %(most)d (%(days)d days).") % numbers
@@ -77,7 +77,6 @@ class MinutesField(forms.Field):
             show_hidden_initial=True,
             error_messages={"invalid": sentence},
             validators=[MinValueValidator(least, sentence), MaxValueValidator(most, sentence)],
-            **kwargs,
         )
 
     def widget_attrs(self, widget):

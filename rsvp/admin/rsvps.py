@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.template.loader import render_to_string
 from django.urls import path
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 from import_export.fields import Field
@@ -139,7 +140,7 @@ class SessionRsvpAdmin(Exportable, Ledger):
     """Only looked at: people take their seats themselves, and organisers give and take them by acts."""
 
     resource_classes = [SessionRsvpResource]
-    list_display = ["who", "of_session", "seats", "state", "source", "first", "confirmed", "cancelled", "why"]
+    list_display = ["who", "of_session", "seats", "state", "source", "first", "confirmed", "ended"]
     list_filter = [("event", ScopedFilter), ("session", ScopedFilter), "status", "source"]
     list_select_related = ["event", "session", "attendee__user_profile"]
     search_fields = [f"attendee__{one}" for one in PERSON] + ["session__title"]
@@ -190,6 +191,14 @@ class SessionRsvpAdmin(Exportable, Ledger):
     @display(description=_("status"), label=COLOURS)
     def state(self, rsvp):
         return rsvp.status, rsvp.get_status_display()
+
+    @display(description=_("cancelled"))
+    def ended(self, rsvp):
+        """When, and below it why."""
+        if rsvp.cancelled_at is None:
+            return "–"
+        why = format_html('<br><span class="turnout-soft">{}</span>', rsvp.get_end_reason_display())
+        return format_html("{}{}", type(self).cancelled(self, rsvp), why if rsvp.end_reason else "")
 
     @display(description=_("why cancelled"))
     def why(self, rsvp):

@@ -17,7 +17,14 @@ from ..operations import sessions
 
 
 class RsvpSettingsForm(forms.ModelForm):
-    offer_ttl = MinutesField("offer_ttl", of=RsvpSettings, least=SHORTEST_TTL, most=LONGEST_TTL, initial=OFFER_TTL)
+    offer_ttl = MinutesField(
+        "offer_ttl",
+        of=RsvpSettings,
+        least=SHORTEST_TTL,
+        most=LONGEST_TTL,
+        initial=OFFER_TTL,
+        help_text=gettext_lazy("Minutes. Shorter as the session's start comes near, and never past it."),
+    )
 
 
 @admin.register(RsvpSettings)

@@ -163,6 +163,7 @@ const PICTURES = {
     },
     options: {
       indexAxis: "y",
+      plugins: { legend: { display: false } }, // the table below has the colours
       scales: {
         x: { stacked: true, max: offers.totals.made, display: false },
         y: { stacked: true, display: false },

@@ -342,16 +342,25 @@ def _as_notices(heard) -> list[notices.Notice]:
 
 
 CLASHES = """
-    SELECT s.id, mine.user_profile_id, array_agg(other.title ORDER BY other.starts_at, other.id)
-    FROM event_sessions s
-    JOIN session_rsvps r ON r.session_id = s.id AND r.status = 'confirmed'
-    JOIN event_attendees a ON a.id = r.attendee_id
-    JOIN event_attendees mine ON mine.user_profile_id = a.user_profile_id
-    JOIN session_rsvps taken ON taken.attendee_id = mine.id AND taken.status = 'confirmed'
-    JOIN event_sessions other ON other.id = taken.session_id AND other.id <> s.id AND other.status = 'scheduled'
-        AND other.starts_at < s.ends_at AND other.ends_at > s.starts_at
-    WHERE s.id = ANY (%s) GROUP BY 1, 2
+    WITH moved AS MATERIALIZED (
+        SELECT s.id, s.starts_at, s.ends_at, a.user_profile_id
+        FROM event_sessions s
+        JOIN session_rsvps r ON r.session_id = s.id AND r.status = 'confirmed'
+        JOIN event_attendees a ON a.id = r.attendee_id
+        WHERE s.id = ANY (%s)
+    ), theirs AS MATERIALIZED (
+        SELECT mine.user_profile_id, s.id, s.title, s.starts_at, s.ends_at
+        FROM (SELECT DISTINCT user_profile_id FROM moved) AS people
+        JOIN event_attendees mine ON mine.user_profile_id = people.user_profile_id
+        JOIN session_rsvps r ON r.attendee_id = mine.id AND r.status = 'confirmed'
+        JOIN event_sessions s ON s.id = r.session_id AND s.status = 'scheduled'
+    )
+    SELECT moved.id, moved.user_profile_id, array_agg(other.title ORDER BY other.starts_at, other.id)
+    FROM moved JOIN theirs AS other ON other.user_profile_id = moved.user_profile_id AND other.id <> moved.id
+        AND other.starts_at < moved.ends_at AND other.ends_at > moved.starts_at
+    GROUP BY 1, 2
 """
+"""In two steps, each of which is small: all pairs of sessions at the same time would be many."""
 
 
 def _clashes(sessions) -> dict:

@@ -24,7 +24,7 @@ def my_schedule(request, slug):
     days = agenda.schedule(request.user, event=event)
     found = cards.of([slot for day in days for slot in day.slots], event=event, person=request.user)
     by_id = {card.slot.id: card for card in found}
-    offers = [card for card in found if card.state in ("offer", "passed")]
+    offers = [card for card in found if card.state == "offer"]
     coming, past = [], []
     today = timezone.now().astimezone(event.zone).date()
     for day in days:

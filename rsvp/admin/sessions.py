@@ -95,7 +95,7 @@ def people(request, session):
     if not request.user.has_perm("rsvp.view_sessionrsvp", session):
         return None
     seats = SessionRsvp.objects.confirmed().filter(session=session)
-    seated = list(seats.select_related("attendee__user_profile").order_by("confirmed_at", "pk")[:SHOWN])
+    seated = list(seats.select_related("attendee__user_profile", "event").order_by("confirmed_at", "pk")[:SHOWN])
     absent = set(SessionRsvp.objects.no_shows().filter(pk__in=[one.pk for one in seated]).values_list("pk", flat=True))
     came = from_the_line(session, seated)
     live = WaitlistEntry.objects.live().filter(session=session)

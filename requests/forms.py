@@ -58,7 +58,7 @@ class JoinForm(forms.Form):
     )
 
     def __init__(self, *args, most, **kwargs):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, label_suffix="", **kwargs)
         if most:
             self.fields["plus_ones"].help_text = _("At most {most}.").format(most=most)
         else:

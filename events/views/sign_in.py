@@ -25,7 +25,7 @@ def ask_for_link(request):
     going_to = pages.safe_next(request)
     if request.user.is_authenticated and request.method != "POST":
         return pages.see(going_to or "event_list")
-    form = LinkForm(request.POST or None, initial={"next": going_to})
+    form = LinkForm(request.POST or None, initial={"next": going_to}, label_suffix="")
     context = {"form": form, "sent": None}
     if form.is_valid():
         if not within(*STRANGERS, request.META.get("REMOTE_ADDR", "")):
@@ -52,7 +52,7 @@ def follow_link(request, token):
         if request.user.is_authenticated:  # the second click
             return pages.see("event_list")
         return render(request, "web/sign_in_again.html", {"error": error}, status=410)
-    form = None if link.person else NamesForm(request.POST or None)
+    form = None if link.person else NamesForm(request.POST or None, label_suffix="")
     if request.method == "POST" and (form is None or form.is_valid()):
         return _sign_in(request, token, form)
     return render(request, "web/sign_in_link.html", {"link": link, "form": form})

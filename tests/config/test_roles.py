@@ -75,13 +75,13 @@ from messaging.operations import announcements, links, planning
 from requests.models import Ban, InvitationLink, JoinRequest
 from requests.operations import join_requests, removals
 from rsvp.api.pace import Pace
-from rsvp.models import WaitlistEntry
+from rsvp.models import RsvpSettings, SessionFeedback, SessionRsvp, WaitlistEntry, WaitlistLog
 from rsvp.operations import line
 from tests.factories import EventFactory, OrganizationFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db
 
-OURS = ("events", "attendance", "messaging", "requests")
+OURS = ("events", "attendance", "messaging", "rsvp", "requests")
 
 # -- The tables --------------------------------------------------------------------------------
 # People by letter. Organisation A: o owner, r organizer, d door, v viewer, a an attendee of its
@@ -119,6 +119,11 @@ MODELS = {
     "messaging.channelstate": {"view": "s", "add": "", "change": "", "delete": ""},
     "messaging.optout": {"view": "s", "add": "", "change": "", "delete": ""},
     "waffle.switch": {"view": "s", "add": "", "change": "s", "delete": ""},
+    "rsvp.sessionrsvp": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "rsvp.waitlistentry": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "rsvp.waitlistlog": {"view": "sorv", "add": "", "change": "", "delete": ""},
+    "rsvp.rsvpsettings": {"view": "sorv", "add": "sor", "change": "sor", "delete": "s"},
+    "rsvp.sessionfeedback": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "requests.joinrequest": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "requests.invitationlink": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "requests.ban": {"view": "sorv", "add": "", "change": "", "delete": "sor"},
@@ -146,6 +151,11 @@ ACTS = {
         "ban": "sor",
     },
     "attendance.doordevice": {"new_code": "sor", "revoke": "sor"},
+    "events.session": dict.fromkeys(
+        ["add_person", "close_line", "open_line", "stop_offers", "start_offers", "cancel", "restore"], "sor"
+    ),
+    "rsvp.sessionrsvp": {"take_away": "sor"},
+    "rsvp.waitlistentry": {"offer": "sor", "skip": "sor", "remove": "sor", "prioritize": "sor"},
     "messaging.eventguest": {
         "link": "sor",
         "relink": "sor",
@@ -166,7 +176,7 @@ ACTS = {
     "requests.joinrequest": {"approve": "sor", "decline": "sor", "reopen": "sor", "ban": "sor"},
     "requests.invitationlink": {"revoke": "sor"},
 }
-OF_ROW = {("messaging.eventguest", "link"), ("messaging.eventguest", "relink")}
+OF_ROW = {("messaging.eventguest", "link"), ("messaging.eventguest", "relink"), ("events.session", "add_person")}
 """Acts that are asked on a row's page only, and not offered on the list."""
 
 GATHERINGS = {"attendance.attendee": {"message_these": "sor"}, "messaging.eventguest": {"message_these": "sor"}}
@@ -176,19 +186,21 @@ LISTS = {
     "attendance.attendee": {"export": "sorv", "import": "sor"},
     "messaging.eventguest": {"export": "sorv", "import": "sor"},
     "messaging.messagedelivery": {"export": "sorv"},
+    "rsvp.sessionrsvp": {"export": "sorv"},
+    "rsvp.sessionfeedback": {"export": "sorv"},
     "requests.joinrequest": {"export": "sorv"},
     "events.event": {"import": "sor"},
 }
 """Pages of a model beside its list, and who opens them."""
 
-OF_EVENTS = {"attendance.attendee": {"figures": "sorv", "figures_data": "sorv"}}
+OF_EVENTS = dict.fromkeys(("attendance.attendee", "rsvp.sessionrsvp"), {"figures": "sorv", "figures_data": "sorv"})
 """Pages of a model about one event, and who opens them."""
 
 OF_ROWS = {"messaging.message": {"preview": "sorv", "progress": "sorv"}}
 """Pages of one row beside its form, and who opens them."""
 
-ASKED_BY_SCRIPTS = {"messaging.message": {"candidates"}}
-"""Answers that need a question: test_candidates asks it."""
+ASKED_BY_SCRIPTS = {"messaging.message": {"candidates", "choices"}}
+"""Answers that need a question: test_candidates and test_choices ask it."""
 
 POST_ONLY = {"events.integrityresult": {"check": []}, "messaging.channelstate": {"try_again": ["sms"]}}
 """Pages of a model that only do something, with what their address asks for: for superusers."""
@@ -270,6 +282,8 @@ API = {
     "sessions/<uuid:session_id>/rsvp/": {"post": {201: "a", 403: ANY_API}, "delete": {403: ANY_API}},
     "sessions/<uuid:session_id>/waitlist/": {"post": {202: "a", 403: ANY_API}, "delete": {403: ANY_API}},
     "sessions/<uuid:session_id>/feedback/": {"get": {}, "post": {409: "a", 403: ANY_API}},
+    "sessions/<uuid:session_id>.ics": {"get": {200: ANY_API + "a"}},
+    "me/calendar/": {"get": {200: EVERYBODY}, "post": {200: EVERYBODY}},
     "waitlist/<uuid:entry_id>/accept/": {"post": {201: "a"}},
     "waitlist/<uuid:entry_id>/decline/": {"post": {200: "a"}},
 }
@@ -285,6 +299,7 @@ PUBLIC_API = {
     "auth/password-reset/": {"post": 204},
     "auth/password-reset/confirm/": {"post": 400},
     "door/devices/": {"post": 404},
+    "me/calendar/<slug:token>.ics": {"get": 404},
     "schema/": {"get": 200},
     "docs/": {"get": 200},
 }
@@ -348,6 +363,7 @@ def given_away(response) -> set[str]:
     if body.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             body = b"\n".join(archive.read(name) for name in archive.namelist())
+    body = body.replace(b"\r\n ", b"")  # a calendar's long lines are folded
     text = body.decode(errors="replace") + repr(dict(response.headers)) + response.cookies.output()
     numbers = {mark for number, mark in PHONES.items() if number[1:] in text}
     return set(re.findall(rf"{A}([a-z]+)", text.lower())) | numbers
@@ -462,6 +478,9 @@ def organization(mark, visitor):
         event=event, title=f"{mark}session offered", starts_at=event.starts_at, ends_at=event.ends_at
     )
     line.join(session_id=workshop.pk, person=people["own"])
+    line.recorded_as(staff["organizer"])
+    taken = SessionRsvp.objects.create(session=session, attendee=attendees["met"])
+    settings = RsvpSettings.objects.create(event=event)
     link = InvitationLink.objects.create(event=event, label=f"{mark}label", created_by=staff["organizer"])
     for model in (JoinRequest, Attendee):
         model.history.filter(event=event).update(history_change_reason=f"{mark}reason")
@@ -526,6 +545,13 @@ def organization(mark, visitor):
         check_in.check_in(scanner=scanner, scans=scans)
     CheckInAttempt.objects.filter(event=event).update(code_hash=f"{mark}codehash")
     scale = PointScale.objects.create(organization=org)
+    past = {"starts_at": timezone.now() - timedelta(hours=2), "ends_at": timezone.now() - timedelta(hours=1)}
+    Event.objects.filter(pk=opened.pk).update(starts_at=past["starts_at"])
+    opening = Session.objects.create(event=opened, title=f"{mark}session", **past)
+    Attendee.objects.filter(event=opened).update(attendance_status="present")
+    thought = SessionFeedback.objects.create(
+        session=opening, attendee=Attendee.objects.get(event=opened), rating=4, comment=f"{mark}feedback"
+    )
     sent = messages_of(mark, event, people["own"], staff["organizer"])
     installation = PushDevice.objects.create(
         user=people["own"], token=f"{mark}pushtoken", platform="ios", seen_at=timezone.now()
@@ -566,6 +592,11 @@ def organization(mark, visitor):
         ],
         "messaging.userlinkaudit": list(UserLinkAudit.objects.filter(event__organization=org)),
         "messaging.optout": [opted_out],
+        "rsvp.sessionrsvp": [taken],
+        "rsvp.waitlistentry": list(WaitlistEntry.objects.filter(event=event)),
+        "rsvp.waitlistlog": list(WaitlistLog.objects.filter(event=event)),
+        "rsvp.rsvpsettings": [settings],
+        "rsvp.sessionfeedback": [thought],
         "requests.joinrequest": [*requests.values(), elsewhere],
         "requests.invitationlink": [link],
         "requests.ban": list(Ban.objects.filter(event=event)),
@@ -1421,6 +1452,18 @@ def test_candidates(world, letter):
         assert B in client.get(page, {"event": world.b.event.pk}).content.decode()
         assert client.get(page, {"event": world.b.event.pk, "term": A[:-2]}).json()["results"] == []
     assert client.post(page, {"event": world.a.event.pk}).status_code == 405
+
+
+@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+def test_choices(world, letter):
+    """The sessions of an event are for those to ask who write its messages."""
+    client = signed_in(world.people[letter])
+    page = reverse("admin:messaging_message_choices")
+    response = client.get(page, {"of": "sessions", "event": world.a.event.pk})
+    assert response.status_code == (200 if letter in "sor" else 404)
+    assert given_away(response) == ({"session"} if letter in "sor" else set())
+    assert client.get(page, {"of": "picked", "event": world.a.event.pk}).status_code == 404
+    assert client.get(page).status_code == 404
 
 
 @pytest.mark.parametrize("letter", "ORV")

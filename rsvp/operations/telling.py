@@ -355,7 +355,7 @@ CLASHES = """
         JOIN session_rsvps r ON r.attendee_id = mine.id AND r.status = 'confirmed'
         JOIN event_sessions s ON s.id = r.session_id AND s.status = 'scheduled'
     )
-    SELECT moved.id, moved.user_profile_id, array_agg(other.title ORDER BY other.starts_at, other.id)
+    SELECT moved.id, moved.user_profile_id, (array_agg(other.title ORDER BY other.starts_at, other.id))[1:5]
     FROM moved JOIN theirs AS other ON other.user_profile_id = moved.user_profile_id AND other.id <> moved.id
         AND other.starts_at < moved.ends_at AND other.ends_at > moved.starts_at
     GROUP BY 1, 2
@@ -364,7 +364,7 @@ CLASHES = """
 
 
 def _clashes(sessions) -> dict:
-    """By session and person: titles of what else they have a seat in at that time."""
+    """By session and person: titles of what else they have a seat in at that time, five at most."""
     if not sessions:
         return {}
     with connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """What people hear of their seats, their places in line and their sessions: once each, and only what is still so."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 import pytest
@@ -252,7 +252,7 @@ def test_when_nothing_can_be_told_it_stops_trying(session, caplog):
     line.settle(session_id=session.pk)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE events SET timezone = 'Nowhere/Land' WHERE id = %s", [session.event_id])
-    with pytest.raises(ValueError, match="Nowhere/Land"):
+    with pytest.raises(ZoneInfoNotFoundError):
         telling.tell_offers()
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == telling.MOST_BAD
     assert telling.untold_offers().count() == len(made)
@@ -487,15 +487,16 @@ def test_several_sessions_of_one_person_are_one_notice(session):
     )
 
 
-@pytest.mark.parametrize(("count", "statements"), [(1, 11), (2000, 46)])
+@pytest.mark.parametrize(("count", "statements"), [(1, 11), (2000, 41)])
 def test_two_thousand_sessions_are_told_of_in_a_few_statements(session, django_assert_num_queries, count, statements):
     attendee = attending(session, "Ann")
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO event_sessions (id, event_id, title, abstract, session_type, track, language, url, starts_at,"
             " ends_at, status, external_id, created_at, updated_at)"
-            " SELECT gen_random_uuid(), event_id, title || n, '', '', '', '', '', starts_at, ends_at, status, '',"
-            " now(), now() FROM event_sessions, generate_series(1, %s) AS n WHERE id = %s",
+            " SELECT gen_random_uuid(), event_id, title || n, '', '', '', '', '', starts_at + n * interval '1 hour',"
+            " ends_at + n * interval '1 hour', status, '', now(), now()"
+            " FROM event_sessions, generate_series(1, %s) AS n WHERE id = %s",
             [count, session.pk],
         )
         cursor.execute(

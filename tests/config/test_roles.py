@@ -241,6 +241,28 @@ PLAIN = {
 }
 """Addresses outside admin and API: the same for everybody."""
 
+MAY_SEE = "sordvMWa"
+WEB = {
+    "sign-in/": {200: "n", 303: MAY_SEE + "ORDVx"},
+    "sign-in/<str:token>/": {410: "n", 303: MAY_SEE + "ORDVx"},
+    "sign-out/": {405: EVERYBODY},
+    "e/": {200: EVERYBODY},
+    "e/<slug:slug>/": {200: MAY_SEE},
+    "e/<slug:slug>/join/": {200: "sordvMW", 303: "an"},
+    "e/<slug:slug>/join/withdraw/": {200: "a", 303: "sordvMWn"},
+    "e/<slug:slug>/agenda/": {200: MAY_SEE},
+    "e/<slug:slug>/agenda/<uuid:session_id>/": {200: MAY_SEE},
+    "e/<slug:slug>/agenda/<uuid:session_id>.ics": {200: MAY_SEE},
+    "e/<slug:slug>/agenda/<uuid:session_id>/rsvp/": {405: EVERYBODY},
+    "e/<slug:slug>/agenda/<uuid:session_id>/line/": {405: EVERYBODY},
+    "e/<slug:slug>/agenda/<uuid:session_id>/offer/": {405: EVERYBODY},
+    "e/<slug:slug>/agenda/<uuid:session_id>/cancel/": {303: MAY_SEE + "n"},
+    "e/<slug:slug>/agenda/<uuid:session_id>/feedback/": {405: EVERYBODY},
+    "e/<slug:slug>/my-schedule/": {200: MAY_SEE, 303: "n"},
+    "e/<slug:slug>/calendar/": {200: MAY_SEE, 303: "n"},
+}
+"""Attendees' pages: address → status of a GET → for whom, at A's private event. Others get 404."""
+
 LOOK_API, ANY_API, DOOR_API = "sorvW", "sordvMW", "sordM"
 API = {
     "events/": {"get": {200: EVERYBODY}},
@@ -889,7 +911,7 @@ def test_every_api_route_and_verb_has_an_expectation():
 
 def test_every_other_address_has_an_expectation():
     others = {pattern for pattern, _name, _view in routes() if not pattern.startswith(("admin/", "api/v1/"))}
-    assert others == set(PLAIN)
+    assert others == set(PLAIN) | set(WEB)
 
 
 def test_every_text_of_the_organisation_is_marked(world):
@@ -1059,6 +1081,22 @@ def test_pages_of_the_site(world, letter):
         response = client.get(page)
         assert response.status_code == status, page
         assert_shows_only(response, set(), page)
+
+
+@pytest.mark.parametrize("letter", EVERYBODY)
+def test_attendees_pages(world, letter):
+    client = signed_in(world.people[letter])
+    event = world.a.event
+    session = Session.objects.filter(event=event).first()
+    for pattern, expectations in WEB.items():
+        page = f"/{pattern}".replace("<slug:slug>", event.slug).replace("<str:token>", "made-up")
+        response = client.get(page.replace("<uuid:session_id>", str(session.pk)))
+        status = next((status for status, letters in expectations.items() if letter in letters), 404)
+        assert response.status_code == status, (letter, page)
+        if letter == "n" and status == 303:
+            assert response.url.startswith("/sign-in/?next="), page
+        # The address that was asked for is said again.
+        assert_shows_only(response, None if letter in MAY_SEE else {"eventslug"}, (letter, page))
 
 
 @pytest.mark.parametrize("letter", GUESTS)

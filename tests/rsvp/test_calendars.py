@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from dateutil import rrule, tz
@@ -17,7 +17,7 @@ from icalendar import Calendar
 
 from attendance.operations import room as attendance_room
 from config.errors import SYSTEM, NotFound
-from events.importers import parse, read_schedule
+from events.importers import ScheduleError, parse, read_schedule
 from events.models import Event, Session, UserProfile
 from events.operations import privacy
 from rsvp import calendars
@@ -597,6 +597,36 @@ def test_our_own_importer_reads_our_own_feed_back(client, attendee, talk):
 
 
 PUBLISHED = ["kielux-2020.ics", "lca-2020.ics", "pyconuk-2015.ics"]
+
+
+def test_small_calendars_that_others_published_keep_their_times(shared_data):
+    """Made to trip readers up; only what our importer makes of them counts here."""
+    seen = 0
+    for file in sorted((shared_data / "ical").glob("*.ics")):
+        try:
+            source = read_schedule(file, "America/New_York")
+        except ScheduleError:
+            continue
+        zone = source.timezone if source.timezone in available_timezones() else "UTC"
+        made = [
+            entry(
+                id=UUID(int=number),
+                title=one.title,
+                abstract=one.abstract,
+                starts_at=one.starts_at,
+                ends_at=one.ends_at,
+                timezone=zone,
+            )
+            for number, one in enumerate(source.sessions, 1)
+        ]
+        found = [
+            (one.summary, one.start.astimezone(UTC), one.end.astimezone(UTC))
+            for one in events(calendars.calendar(made))
+        ]
+        expected = [(calendars.line(one.title), one.starts_at, one.ends_at) for one in source.sessions]
+        assert found == expected, file.name
+        seen += len(found)
+    assert seen > 40
 
 
 @pytest_db

@@ -137,6 +137,7 @@ MORE = {
         "settings",
         "supervisor",  # make demo
         "tables",  # CSV and XLSX that people upload
+        "tasks",  # how they are tried again
         "uploads",  # the file between "upload" and "confirm"
         "urls",
         "wsgi",

@@ -308,17 +308,18 @@ def is_live(request) -> bool:
 
 def _answer(request, event, session_id):
     back = back_of(request, event.slug, session_id)
-    if is_live(request) and _is_agenda(back, event):
+    if is_live(request) and _page_at(back, event) == "agenda":
         return _swapped(request, event, session_id, back)
     return pages.see(f"{back}#s-{session_id}")
 
 
-def _is_agenda(address, event) -> bool:
+def _page_at(address, event) -> str:
+    """The name of the event's page there."""
     try:
         found = resolve(urlsplit(address).path)
     except Resolver404:
-        return False
-    return found.url_name == "agenda" and found.kwargs["slug"] == event.slug
+        return ""
+    return found.url_name if found.kwargs.get("slug") == event.slug else ""
 
 
 def _swapped(request, event, session_id: UUID, back):
@@ -411,8 +412,9 @@ def cancel(request, slug, session_id):
     if card.act not in ("cancel", "leave"):
         return pages.see(f"{back}#s-{session_id}")
     card.asks = True
-    context = {"event": event, "tab": "agenda", "card": card, "here": back, "live": "card"}
-    if is_live(request):
-        context["live"] = "card" if _is_agenda(back, event) else "page"
-        return render(request, "rsvp/card.html", context)
-    return render(request, "rsvp/cancel.html", context)
+    context = {"event": event, "tab": "agenda", "card": card, "here": back}
+    if not is_live(request):
+        return render(request, "rsvp/cancel.html", context)
+    page = _page_at(back, event)
+    context["live"] = "card" if page == "agenda" else "page"
+    return render(request, "rsvp/box.html" if page == "session_page" else "rsvp/card.html", context)

@@ -14,16 +14,8 @@ from events.admin import local, person_header
 from ..forms import PriorityForm
 from ..models import WaitlistEntry, WaitlistLog, WaitlistStatus
 from ..operations import line, standing
-from .record import PERSON, organiser, words_of
+from .record import COLOURS, PERSON, organiser, words_of
 
-COLOURS = {
-    WaitlistStatus.WAITING.value: "warning",
-    WaitlistStatus.OFFERED.value: "info",
-    WaitlistStatus.ACCEPTED.value: "success",
-    WaitlistStatus.DECLINED.value: "default",
-    WaitlistStatus.EXPIRED.value: "default",
-    WaitlistStatus.LEFT.value: "default",
-}
 OFFERED_FIRST = Case(
     When(status=WaitlistStatus.OFFERED, then=Value(0)),
     When(status=WaitlistStatus.WAITING, then=Value(1)),

@@ -82,7 +82,8 @@ def summary(demo: Demo) -> list[str]:
     )
     lines.append(
         f"{SessionRsvp.objects.confirmed().count()} RSVPs in {Session.objects.count()} sessions, "
-        f"{WaitlistEntry.objects.waiting().count()} people in lines, {WaitlistEntry.objects.offered().count()} offers."
+        f"{WaitlistEntry.objects.waiting().count()} people in lines, "
+        f"{WaitlistEntry.objects.offered().count()} offered a seat."
     )
     lines.append(
         f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "

@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.contrib.postgres.functions import TransactionNow
 from django.db.models import DurationField, Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Least
+from django.utils import timezone
 
 from attendance.models import Attendee, CheckIn
 from config.database import write
@@ -49,11 +50,16 @@ def build(demo):
         if event.sessions.exists() and not here.exists():
             _Seating(demo, key, event).play()
     _keep_a_line(demo)
+    # What the demo itself changes is no news to anybody, and was done before it was looked at.
+    made = {"event__external_id__in": KEYS}
+    SessionChange.objects.filter(**made, created_at__gte=TransactionNow()).update(told_at=demo.now)
+    SessionRsvp.objects.filter(**made, cancelled_at__gt=demo.now).update(cancelled_at=demo.now)
+    WaitlistEntry.objects.filter(**made, offered_at__gt=demo.now).update(offered_at=demo.now)
 
 
 def move(demo):
     """Offers stand for as long as they did. That sessions moved along with the day is no news to anybody."""
-    SessionChange.objects.filter(event__external_id__in=KEYS, created_at=TransactionNow()).delete()
+    SessionChange.objects.filter(event__external_id__in=KEYS, created_at__gte=TransactionNow()).delete()
     gone_by = Value(demo.now - demo.anchor, output_field=DurationField())
     for event in Event.objects.filter(external_id__in=KEYS):
         for session in Session.objects.filter(event=event, waitlist__status=WaitlistStatus.OFFERED).distinct():
@@ -168,20 +174,20 @@ class _Seating:
             return
         *_others, small, last = self.event.sessions.filter(status=SessionStatus.SCHEDULED).order_by("starts_at", "pk")
         sessions.cancel(session_id=last.pk, actor=self.actor, reason=texts.CALLED_OFF)
-        SessionChange.objects.filter(session=last).update(told_at=self.demo.now)
         if small.room and small.room.capacity:
             small.capacity = max(small.room.capacity, small.capacity or 0) + 6
             write([small], ["capacity"], actor=self.actor, reason=clock.MADE)
 
     def _give_feedback(self):
         scans = CheckIn.objects.filter(result=CheckIn.Result.CHECKED_IN, undone_at=None, point__session=OuterRef("pk"))
-        over = self.event.sessions.filter(status=SessionStatus.SCHEDULED, ends_at__lt=self.demo.now)
+        now = min(self.demo.now, timezone.now())
+        over = self.event.sessions.filter(status=SessionStatus.SCHEDULED, ends_at__lt=now)
         rows = []
         for session in over.exclude(Exists(scans)).order_by("starts_at", "pk"):
-            mood = self.dice.choice((2, 4, 4, 5, 6))
+            mood = self.dice.choice((2, 3, 4, 4, 5, 6))
             here = session.rsvps.confirmed().filter(attendee__in=Attendee.objects.here())
             for rsvp in here.order_by("pk").select_related("attendee"):
-                if self.dice.random() < 0.45:
+                if self.dice.random() < 0.6:
                     rating = max(1, min(5, round(self.dice.gauss(mood, 1))))
                     words = self.dice.choice(texts.FEEDBACK[rating]) if self.dice.random() < 0.5 else ""
                     rows.append(
@@ -221,7 +227,14 @@ def _keep_a_line(demo):
         if me and not session.waitlist.live().filter(attendee=me).exists():
             queue.insert(0, me)
         WaitlistEntry.objects.bulk_create(
-            WaitlistEntry(event=event, session=session, attendee=one, priority=2 if one == me and not place else 0)
+            WaitlistEntry(
+                event=event,
+                session=session,
+                attendee=one,
+                joined_at=demo.now,
+                queued_at=demo.now,
+                priority=2 if one == me and not place else 0,
+            )
             for one in queue
         )
         if not place:

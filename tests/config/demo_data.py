@@ -23,6 +23,7 @@ from messaging.models import (
     PushDevice,
 )
 from requests.models import Ban, JoinRequest
+from rsvp.models import SessionFeedback, SessionRsvp, WaitlistEntry
 
 
 def settle():
@@ -75,6 +76,9 @@ def assert_alive(now):
         (MessageDelivery, ("created_at", "handed_at", "sent_at", "delivered_at", "read_at", "withdrawn_at")),
         (OptOut, ("created_at",)),
         (PushDevice, ("created_at", "seen_at")),
+        (SessionRsvp, ("rsvp_at", "cancelled_at")),
+        (WaitlistEntry, ("joined_at", "offered_at")),
+        (SessionFeedback, ("created_at",)),
     ):
         for stamp in stamps:
             assert not model.objects.filter(**{f"{stamp}__gt": now}).exists(), (model, stamp)

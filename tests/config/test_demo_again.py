@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from attendance.models import (
@@ -22,6 +23,7 @@ from messaging.models import (
 )
 from requests.models import JoinRequest
 from requests.operations import join_requests
+from rsvp.models import SessionChange
 
 from .demo_data import assert_alive, counts, event, said, schedule_file, settle
 
@@ -161,13 +163,17 @@ def test_what_people_did_stays(made):
 def test_command_exchanges_the_schedule_and_then_keeps_it(made, tmp_path, capsys):
     path = schedule_file(tmp_path, ("a", "Only", "2019-03-30T10:00:00+00:00"))
     attendees = Attendee.objects.filter(event__external_id="demo:now").count()
+    former = Session.objects.filter(event__external_id="demo:now")
+    used = set(former.filter(Q(rsvps__isnull=False) | Q(check_in_points__isnull=False)).values_list("pk", flat=True))
+    assert 40 < len(used) < former.count()
     for options in ({"schedule": path}, {"schedule": path}, {}):
         call_command("demo_data", **options)
         conference = event("demo:now")
         assert (conference.title, conference.description, conference.venue) == ("Small Conf", "", "")
-        # Where people were checked in, the session stays, cancelled.
+        # Where people were checked in, or had a seat, the session stays, cancelled.
         assert [one.title for one in conference.sessions.exclude(status="cancelled")] == ["Only"]
-        assert conference.sessions.filter(status="cancelled").count() == conference.check_in_points.count() - 2 == 2
+        assert set(conference.sessions.filter(status="cancelled").values_list("pk", flat=True)) == used
+        assert not SessionChange.objects.filter(told_at=None).exists()
         assert conference.ends_at - conference.starts_at == timedelta(days=1)
         assert conference.attendees.count() == attendees
     assert Event.objects.count() == 18

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import authenticate
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from attendance.models import (
@@ -37,6 +38,7 @@ from messaging.models import (
     UserLinkAudit,
 )
 from requests.models import Ban, InvitationLink, JoinRequest
+from rsvp.models import SessionChange, SessionFeedback, SessionRsvp, WaitlistEntry, WaitlistLog
 
 from .demo_data import event, settle
 
@@ -351,6 +353,48 @@ class TestWhatWasSaid:
         assert told.count() > 50
         assert set(told.values_list("status", flat=True)) == {"sent"}
         assert told.filter(event__external_id="other:over", created_at__gt=event("other:over").ends_at).count() == 0
+
+
+class TestWhoSitsWhere:
+    def test_sessions_with_room_nearly_full_and_full_with_a_line(self):
+        agenda = Session.objects.filter(event__external_id="demo:now", status="scheduled")
+        limited = agenda.exclude(capacity=None)
+        assert limited.filter(seats_taken__gt=0, seats_taken__lt=F("capacity") / 2).exists()
+        assert limited.filter(seats_taken__lt=F("capacity"), seats_taken__gte=F("capacity") * 0.9).exists()
+        full = limited.filter(seats_taken=F("capacity"), waitlist_length__gte=5)
+        assert full.count() >= 5
+        assert full.filter(rsvps__status="cancelled").exists()
+        assert agenda.filter(capacity=None, seats_taken__gt=0).exists()
+        # The demo brings nobody into its lines by a seat that nobody has.
+        assert not limited.filter(waitlist_length__gt=0, seats_taken__lt=F("capacity")).exists()
+
+    def test_the_attendee_has_an_offer_waits_and_has_seats(self, world):
+        mine = {"attendee__user_profile__email": "attendee@demo.example", "event__external_id": "demo:now"}
+        places = WaitlistEntry.objects.live().filter(**mine)
+        assert set(places.values_list("status", flat=True)) == {"offered", "waiting"}
+        offer = places.get(status="offered")
+        assert world.now < offer.offer_expires_at <= offer.session.starts_at
+        assert SessionRsvp.objects.confirmed().filter(**mine).count() >= 3
+
+    def test_offers_of_every_end_and_each_step_on_record(self):
+        assert set(WaitlistEntry.objects.values_list("status", flat=True)) >= {
+            *("waiting", "offered", "accepted", "declined", "expired"),
+        }
+        steps = set(WaitlistLog.objects.values_list("from_status", "to_status"))
+        assert steps >= {(None, "waiting"), ("waiting", "offered"), ("offered", "accepted"), ("offered", "expired")}
+
+    def test_a_session_called_off_and_one_too_large_for_its_room(self):
+        for key in ("demo:next", "other:next"):
+            off = Session.objects.get(event__external_id=key, status="cancelled")
+            assert off.rsvps.count() == off.rsvps.filter(end_reason="session_cancelled").count() > 0
+        assert Session.objects.filter(capacity__gt=F("room__capacity")).exists()
+        assert not SessionChange.objects.filter(told_at=None).exists()
+
+    def test_what_people_thought(self):
+        given = SessionFeedback.objects.all()
+        assert given.count() > 25
+        assert set(given.values_list("rating", flat=True)) == {1, 2, 3, 4, 5}
+        assert given.exclude(comment="").count() > 8
 
 
 NOW = {"present": 68, "late": 9}

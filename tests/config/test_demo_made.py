@@ -112,13 +112,14 @@ def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(d
 def test_command_ends_with_a_summary(db, capsys):
     call_command("demo_data")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 22
+    assert len(lines) == 23
     assert lines[0] == "Harbour Collective (demo)"
     assert lines[2].endswith(
         "Harbour Lights                     published  180 of 240 places  14 pending  77 of 107 came"
     )
     assert lines[5].endswith("Lighthouse Supper Club             published  30 of 30 places    14 pending")
-    assert lines[-2] == (
+    assert lines[-2].endswith(" people in lines, 1 offered a seat.")
+    assert lines[-3] == (
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in 18 events."
     )

@@ -93,7 +93,8 @@ class Choices(AutocompleteJsonView):
 
     def get_queryset(self):
         rows = super().get_queryset()
-        if related := self.model_admin.list_select_related:
+        related = self.model_admin.list_select_related
+        if isinstance(related, (list, tuple)):
             rows = rows.select_related(*related)
         event = self.request.GET.get("event", "")
         if not event or not hasattr(rows.model, "event_id"):

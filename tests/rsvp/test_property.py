@@ -237,7 +237,7 @@ class Model:
             held = entry.party if entry.status == "offered" else 0
             entry.status = "accepted"
         free = held if self.line else self.free
-        if seats > free:
+        if self.capacity is not None and seats > free:
             self.capacity += seats - free
         self.seats[who] = seats
         self.hand_on()

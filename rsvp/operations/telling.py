@@ -192,7 +192,7 @@ def seat_given(rsvp: SessionRsvp, *, actor) -> None:
     """For somebody whom an organiser added."""
     rsvp.refresh_from_db(fields=["confirmed_at"])
     key = f"session_changed:rsvp:{rsvp.pk}:{rsvp.confirmed_at.isoformat()}"
-    _by_organizer("seat_given", rsvp, key, actor=actor)
+    _by_organizer("seat_given", rsvp, key, actor=actor, seats=rsvp.seats)
 
 
 def taken_out_of_line(entry: WaitlistEntry, *, actor) -> None:

@@ -309,6 +309,7 @@ def test_whoever_is_added_hears_of_their_seat_and_not_of_the_offer_they_had(sess
     sessions.add_person(session_id=session.pk, attendee_id=entry.attendee_id, actor=organizer)
     assert telling.tell_offers() == 0
     assert told() == [("session_changed", "You have a seat: Diving", "Ann")]
+    assert "the organisers have given you a seat in “Diving”.\n" in body()
     rsvp = SessionRsvp.objects.get(attendee=entry.attendee)
     reserving.take_from(rsvp_id=rsvp.pk, actor=organizer)
     sessions.add_person(session_id=session.pk, attendee_id=entry.attendee_id, actor=organizer)

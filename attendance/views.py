@@ -1,4 +1,4 @@
-"""Pages: the door, and importing who came.
+"""Pages: the door, a person's ticket, and importing who came.
 
 The door page is a shell that is the same for everybody; whatever it shows comes from the API.
 """
@@ -7,13 +7,14 @@ import hashlib
 import json
 from pathlib import Path
 
+import segno
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -29,9 +30,11 @@ from config import tables
 from config.errors import DomainError, NotFound
 from config.importing import ImportPage
 from config.tables import TableError
+from events import pages
 from events.admin import local
 
 from .forms import ImportAttendanceForm
+from .models import Attendee
 from .operations import imports
 
 SHELL = ("turnout/door", "turnout/icon.svg", "vendor/zxing-wasm-3.1.4")
@@ -111,6 +114,24 @@ def _shell() -> dict[str, Path]:
         for path in paths:
             found[name if path == place else f"{name}/{path.relative_to(place).as_posix()}"] = path
     return found
+
+
+# -- The ticket ------------------------------------------------------------------------------------
+
+
+@require_safe
+@pages.signed_in
+def ticket(request, slug):
+    """The QR code for the door, for attendees: large, and dark on white on a dark screen too."""
+    event = pages.event_of(request, slug)
+    attendee = Attendee.objects.active().of_person(request.user).filter(event=event).first()
+    if attendee is None:
+        raise Http404
+    picture = segno.make(attendee.ticket_code, error="m", micro=False).svg_inline(
+        border=4, title=_("Your ticket's QR code"), omitsize=True
+    )
+    context = {"event": event, "attendee": attendee, "picture": picture}
+    return render(request, "attendance/ticket.html", context)
 
 
 # -- Importing who came --------------------------------------------------------------------------

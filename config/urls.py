@@ -65,6 +65,7 @@ urlpatterns = [
     path("e/<slug:slug>/agenda/<uuid:session_id>/feedback/", agenda.give_feedback, name="session_feedback"),
     path("e/<slug:slug>/agenda/<uuid:session_id>.ics", agenda.calendar_file, name="session_calendar"),
     path("e/<slug:slug>/my-schedule/", schedule.my_schedule, name="my_schedule"),
+    path("e/<slug:slug>/ticket/", attendance_views.ticket, name="my_ticket"),
     path("e/<slug:slug>/calendar/", schedule.my_calendar, name="my_calendar"),
     path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("hooks/sms/status/<uuid:delivery_id>/", hooks.sms_status, name="sms_status"),

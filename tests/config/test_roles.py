@@ -260,6 +260,7 @@ WEB = {
     "e/<slug:slug>/agenda/<uuid:session_id>/feedback/": {405: EVERYBODY},
     "e/<slug:slug>/my-schedule/": {200: MAY_SEE, 303: "n"},
     "e/<slug:slug>/calendar/": {200: MAY_SEE, 303: "n"},
+    "e/<slug:slug>/ticket/": {200: "a", 303: "n"},
 }
 """Attendees' pages: address → status of a GET → for whom, at A's private event. Others get 404."""
 

@@ -79,7 +79,7 @@ def slots(sessions) -> list[Slot]:
     """Of a queryset of sessions, in the order of time. Two statements."""
     rows = list(sessions.order_by("starts_at", "pk").values(*COLUMNS, room_name=F("room__name")))
     speakers = dict(
-        Session.speakers.through.objects.filter(session__in=[row["id"] for row in rows])
+        Session.speakers.through.objects.filter(session__in=sessions.order_by().values("pk"))
         .order_by()
         .values("session_id")
         .annotate(names=ArrayAgg("speaker__name", order_by=["speaker__name", "speaker_id"]))

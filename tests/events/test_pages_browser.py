@@ -138,8 +138,7 @@ IMPATIENT = 10_000
 """Milliseconds, for a machine that is busy."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])
 def test_every_state_is_readable_for_everybody(signed_in, browse, harbour, width, scheme):
     person, addresses = states(harbour)
     page = signed_in(person, width=width, scheme=scheme)

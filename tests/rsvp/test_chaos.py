@@ -144,7 +144,7 @@ def die(address):
     """The server at this address and all its processes, as the kernel would kill them for memory."""
     port = address.rpartition(":")[2]
     for process in psutil.Process().children(recursive=False):
-        if port in process.cmdline():
+        if process.status() != psutil.STATUS_ZOMBIE and port in process.cmdline():
             for one in [*process.children(recursive=True), process]:
                 one.kill()
 

@@ -9,7 +9,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.api import with_etag
+from config.openapi import refuses
 from events.models.agenda import SessionStatus
+from events.operations.accounts import AccountClosed, refuse_closed
 
 from ..operations import agenda
 from .agenda import STANDINGS, RoomOfSession, room, visible_event
@@ -111,5 +113,9 @@ class MySchedule(APIView):
         responses=Schedule,
         tags=["sessions"],
     )
+    @refuses(AccountClosed)
     def get(self, request):
-        return Response(shown(agenda.schedule(request.user)))
+        days = agenda.schedule(request.user)
+        if not days:  # no row has said who asks
+            refuse_closed(request.user)
+        return Response(shown(days))

@@ -358,6 +358,8 @@ class DayFilter(admin.SimpleListFilter):
     @staticmethod
     def _event(request, model_admin):
         asked = _number(request.GET.get("event__id__exact"))
+        if asked is None:
+            return None
         return Event.objects.of_staff(request.user, model_admin.view_roles(request)).filter(pk=asked).first()
 
 

@@ -691,7 +691,7 @@ QUERIES = {
     "events.Event": 5,
     "events.Room": 5,
     "events.Speaker": 5,
-    "events.Session": 5,
+    "events.Session": 7,
     "events.UserProfile": 5,
     "events.IntegrityResult": 5,
     "attendance.Attendee": 5,

@@ -122,7 +122,7 @@ def test_the_list_costs_the_same_for_any_number_of_sessions(desk, event):
             seat(session)
             waits(session)
         counts.append(queries(desk, LIST))
-    assert counts == [8, 8, 8]
+    assert counts == [7, 7, 7]
     assert len(desk.get(LIST).context["cl"].result_list) == 50
 
 

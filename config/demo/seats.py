@@ -35,7 +35,8 @@ from .agenda import CONFERENCE_KEY
 
 KEYS = ("demo:over", "demo:now", "demo:next", "other:over", "other:now", "other:next")
 FILLED = (1.0, 0.55, 1.0, 0.92, 0.3, 0.75)
-"""How much of a session that has a limit is taken, one session after the other; 1: full, with a line."""
+"""How much of a small session is taken, one session after the other; 1: full, with a line."""
+SMALL = 60
 NO_RSVP = ("Break", "Social")
 PATIENT = 5
 """How many wait where it is full, at the least; more in some lines."""
@@ -90,8 +91,9 @@ class _Seating:
         agenda = self.event.sessions.exclude(session_type__in=NO_RSVP).filter(status=SessionStatus.SCHEDULED)
         limited = 0
         for session in agenda.order_by("starts_at", "title"):
-            share = FILLED[limited % len(FILLED)] if session.capacity else self.dice.uniform(0.1, 0.4)
-            limited += bool(session.capacity)
+            small = session.capacity is not None and session.capacity <= SMALL
+            share = FILLED[limited % len(FILLED)] if small else self.dice.uniform(0.1, 0.4)
+            limited += small
             self._fill(session, share)
         self._change_an_agenda()
         self._give_feedback()
@@ -184,7 +186,7 @@ class _Seating:
         over = self.event.sessions.filter(status=SessionStatus.SCHEDULED, ends_at__lt=now)
         rows = []
         for session in over.exclude(Exists(scans)).order_by("starts_at", "pk"):
-            mood = self.dice.choice((2, 3, 4, 4, 5, 6))
+            mood = self.dice.choice((2, 3, 4, 5, 5, 6))
             here = session.rsvps.confirmed().filter(attendee__in=Attendee.objects.here())
             for rsvp in here.order_by("pk").select_related("attendee"):
                 if self.dice.random() < 0.6:

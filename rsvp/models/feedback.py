@@ -60,6 +60,7 @@ class SessionFeedback(models.Model):
             ),
             models.CheckConstraint(condition=Q(rating__range=(1, 5)), name="rsvp_sessionfeedback_rating_range"),
         ]
+        indexes = [models.Index("event", "id", name="session_feedback_event")]
         triggers = [touched(), feedback.kept_right()]
 
     def __str__(self):

@@ -152,6 +152,11 @@ class SessionRsvp(models.Model):
         indexes = [
             models.Index("session", "status", name="session_rsvps_session"),
             models.Index("attendee", condition=Q(status=RsvpStatus.CONFIRMED), name="session_rsvps_my_schedule"),
+            models.Index(
+                "attendee",
+                condition=Q(status=RsvpStatus.CANCELLED, end_reason=EndReason.SESSION_CANCELLED),
+                name="session_rsvps_called_off",
+            ),
             models.Index("event", "rsvp_at", name="session_rsvps_event"),
         ]
         triggers = [

@@ -237,7 +237,10 @@ class WaitlistLog(models.Model):
         ordering = ["-pk"]
         verbose_name = _("step in line")
         verbose_name_plural = _("record of the lines")
-        indexes = [models.Index("session", "id", name="session_waitlist_log_session")]
+        indexes = [
+            models.Index("session", "id", name="session_waitlist_log_session"),
+            models.Index("event", "id", name="session_waitlist_log_event"),
+        ]
         triggers = waitlist.append_only()
 
     def __str__(self):

@@ -4,7 +4,9 @@ Everything that makes a seat free calls :func:`hand_on` in its own transaction, 
 so that nobody can slip in between. What raw SQL or a removed attendee leaves free, the sweep hands on.
 """
 
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import wraps
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -215,19 +217,34 @@ CONFIRM = """
 # -- What organisers do --------------------------------------------------------------------------------
 
 
-def recorded_as(actor) -> None:
-    """Steps in line until the end of the transaction are on record as this organiser's."""
+@contextmanager
+def recorded_as(actor):
+    """Steps in line are on record as this organiser's; after a refusal the transaction's end forgets it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config(%s, %s, true)", [ACTOR, str(actor.pk) if actor else ""])
+        yield
+        cursor.execute("SELECT set_config(%s, '', true)", [ACTOR])
+
+
+def by_organiser(act):
+    """For an operation of an ``actor`` whom the record of the lines names."""
+
+    @wraps(act)
+    def recorded(*, actor, **arguments):
+        with recorded_as(actor):
+            return act(actor=actor, **arguments)
+
+    return recorded
 
 
 @operation
+@by_organiser
 def offer(*, entry_id, actor) -> Outcome:
     """A free seat for this one, whoever is before them.
 
     Raises NotFound, NoLongerWaiting, SessionStarted, SessionFull.
     """
-    entry, session = _locked(entry_id, actor)
+    entry, session = _locked(entry_id)
     if entry.status == WaitlistStatus.OFFERED:
         return Outcome(entry, changed=False)
     if entry.status != WaitlistStatus.WAITING:
@@ -246,9 +263,10 @@ def offer(*, entry_id, actor) -> Outcome:
 
 
 @operation
+@by_organiser
 def skip(*, entry_id, actor) -> Outcome:
     """To the end of the line; what was offered to them goes to the next. Raises NotFound, NoLongerWaiting."""
-    entry, _session = _locked(entry_id, actor)
+    entry, _session = _locked(entry_id)
     if not entry.is_live:
         raise NoLongerWaiting(status=entry.get_status_display().lower())
     with connection.cursor() as cursor:
@@ -267,9 +285,10 @@ def skip(*, entry_id, actor) -> Outcome:
 
 
 @operation
+@by_organiser
 def remove(*, entry_id, actor) -> Outcome:
     """Out of the line; what was offered to them goes to the next. They may join again, at its end. Raises NotFound."""
-    entry, _session = _locked(entry_id, actor)
+    entry, _session = _locked(entry_id)
     if not entry.is_live:
         return Outcome(entry, changed=False)
     close(entry, WaitlistStatus.LEFT, EndReason.ORGANIZER)
@@ -278,9 +297,10 @@ def remove(*, entry_id, actor) -> Outcome:
 
 
 @operation
+@by_organiser
 def prioritize(*, entry_id, actor, priority: int) -> Outcome:
     """Who has more is served first. Raises NotFound, NoLongerWaiting."""
-    entry, _session = _locked(entry_id, actor)
+    entry, _session = _locked(entry_id)
     if not entry.is_live:
         raise NoLongerWaiting(status=entry.get_status_display().lower())
     changed = entry.priority != priority
@@ -291,9 +311,8 @@ def prioritize(*, entry_id, actor, priority: int) -> Outcome:
     return Outcome(entry, changed=changed)
 
 
-def _locked(entry_id, actor) -> tuple[WaitlistEntry, Session]:
-    """The entry, as it is with its session locked, for an organiser whom the record names. Raises NotFound."""
-    recorded_as(actor)
+def _locked(entry_id) -> tuple[WaitlistEntry, Session]:
+    """The entry, as it is with its session locked. Raises NotFound."""
     found = WaitlistEntry.objects.filter(pk=entry_id).values_list("session_id", flat=True).first()
     if found is None:
         raise NotFound

@@ -45,6 +45,7 @@ def _set_status(session_id, status, actor, reason):
 
 
 @operation
+@line.by_organiser
 def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = "") -> Outcome:
     """An organiser gives somebody seats on purpose. Where there are none, or others wait for them, the capacity
     is raised by as many, with the reason in the session's history. Whoever was in the line is out of it. They
@@ -55,7 +56,6 @@ def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = 
     attendee = Attendee.objects.filter(pk=attendee_id).select_related("user_profile").first()
     if attendee is None:
         raise NotFound
-    line.recorded_as(actor)
     line.lock_attendee(attendee_id)
     session = line.lock_session(session_id)
     if session.event_id != attendee.event_id:

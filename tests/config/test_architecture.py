@@ -242,6 +242,7 @@ UNMAPPED = {
     "rsvp_sessionfeedback_once": "giving feedback is one upsert",
     "rsvp_sessionfeedback_session_of_event": "the session's and attendee's event are read, not given",
     "rsvp_sessionfeedback_attendee_of_event": "the session's and attendee's event are read, not given",
+    "rsvp_sessionfeedback_rating_range": "forms and serializers offer the same range",
     "rsvp_sessionfeedback_stays_itself": "no door changes whose it is; an operator's SQL reads the name",
     "rsvp_sessionrsvp_attendee_of_event": "the session's and attendee's event are read, not given",
     "rsvp_sessionrsvp_cancelled_at": "the trigger before it writes both",

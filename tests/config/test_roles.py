@@ -500,8 +500,8 @@ def organization(mark, visitor):
     workshop = Session.objects.create(
         event=event, title=f"{mark}session offered", starts_at=event.starts_at, ends_at=event.ends_at
     )
-    line.join(session_id=workshop.pk, person=people["own"])
-    line.recorded_as(staff["organizer"])
+    place = line.join(session_id=workshop.pk, person=people["own"])
+    line.prioritize(entry_id=place.entry_id, actor=staff["organizer"], priority=1)
     taken = SessionRsvp.objects.create(session=session, attendee=attendees["met"])
     settings = RsvpSettings.objects.create(event=event)
     link = InvitationLink.objects.create(event=event, label=f"{mark}label", created_by=staff["organizer"])

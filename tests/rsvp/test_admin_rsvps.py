@@ -166,7 +166,6 @@ def test_the_page_says_what_happened(desk, organizer, talk):
     first = SessionRsvpFactory(session=talk)
     entry = WaitlistEntryFactory(session=talk, attendee=named(talk, "Anna"))
     line.prioritize(entry_id=entry.pk, actor=organizer, priority=2)
-    line.recorded_as(None)
     person = entry.attendee.user_profile
     reserving.cancel(session_id=talk.pk, person=first.attendee.user_profile)
     line.accept(entry_id=entry.pk, person=person)

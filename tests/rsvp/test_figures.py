@@ -135,7 +135,6 @@ def test_what_became_of_offers_is_counted_from_the_record(event, organizer):
     line.leave(session_id=session.pk, person=left.attendee.user_profile)
     line.skip(entry_id=skipped.pk, actor=organizer)
     line.prioritize(entry_id=standing.pk, actor=organizer, priority=3)
-    line.recorded_as(None)  # until now it was the organiser's transaction
     early = timezone.now() - timedelta(minutes=1)
     WaitlistEntry.objects.filter(pk=passed.pk).update(offer_expires_at=early)
     line.catch_up()

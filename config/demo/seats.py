@@ -60,7 +60,8 @@ def build(demo):
 
 def move(demo):
     """Offers stand for as long as they did. That sessions moved along with the day is no news to anybody."""
-    SessionChange.objects.filter(event__external_id__in=KEYS, created_at__gte=TransactionNow()).delete()
+    moved = SessionChange.objects.filter(event__external_id__in=KEYS, told_at=None)
+    moved.filter(created_at__gte=TransactionNow()).delete()
     gone_by = Value(demo.now - demo.anchor, output_field=DurationField())
     for event in Event.objects.filter(external_id__in=KEYS):
         for session in Session.objects.filter(event=event, waitlist__status=WaitlistStatus.OFFERED).distinct():

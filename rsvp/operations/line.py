@@ -462,7 +462,10 @@ def _until(line, stop):
 DUE = """
     SELECT s.id FROM event_sessions s
     WHERE s.id > %(after)s AND (
-        s.id IN (SELECT session_id FROM session_waitlist WHERE status = 'offered' AND offer_expires_at <= statement_timestamp())
+        s.id IN (
+            SELECT session_id FROM session_waitlist
+            WHERE status = 'offered' AND offer_expires_at <= statement_timestamp()
+        )
         OR s.waitlist_length > 0 AND (
             s.starts_at <= statement_timestamp()
             OR s.status = 'scheduled' AND (s.capacity IS NULL OR s.seats_taken < s.capacity)

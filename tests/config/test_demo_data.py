@@ -362,7 +362,7 @@ class TestWhoSitsWhere:
         assert limited.filter(seats_taken__gt=0, seats_taken__lt=F("capacity") / 2).exists()
         assert limited.filter(seats_taken__lt=F("capacity"), seats_taken__gte=F("capacity") * 0.9).exists()
         full = limited.filter(seats_taken=F("capacity"), waitlist_length__gte=5)
-        assert full.count() >= 5
+        assert full.count() >= 4
         assert full.filter(rsvps__status="cancelled").exists()
         assert agenda.filter(capacity=None, seats_taken__gt=0).exists()
         # The demo brings nobody into its lines by a seat that nobody has.

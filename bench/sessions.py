@@ -114,39 +114,39 @@ def my_schedule(bench):
 
 
 def _fill(sessions, number) -> None:
-    """So many RSVPs in these sessions, spread evenly, and none more; past the triggers, which would take minutes.
+    """So many RSVPs of others in these sessions, as many in each; past the triggers, which would take minutes.
 
     The first attendee has a seat in every fiftieth session, whatever the number.
     """
     event = sessions[0].event_id
-    ids = [one.pk for one in sessions]
-    if SessionRsvp.objects.filter(event=event).count() == number:
+    others = SessionRsvp.objects.filter(event=event).exclude(attendee=_first(event))
+    if others.count() == number:
         return
+    given = {"event": event, "sessions": [one.pk for one in sessions], "each": number // len(sessions)}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute("DELETE FROM session_rsvps WHERE event_id = %s", [event])
-        cursor.execute(FILL, {"event": event, "sessions": ids, "number": number})
-        cursor.execute(COUNT, {"event": event})
+        cursor.execute("DELETE FROM session_rsvps WHERE event_id = %(event)s", given)
+        cursor.execute(FILL, given)
+        cursor.execute(COUNT, given)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE session_rsvps, event_sessions")
+
+
+def _first(event):
+    return Attendee.objects.filter(event=event).order_by("pk").values("pk")[:1]
 
 
 FILL = """
     WITH session AS (
         SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM unnest(%(sessions)s::uuid[]) AS id
     ), attendee AS (
-        SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM event_attendees WHERE event_id = %(event)s
-    ), mine AS (
-        SELECT session.id AS session, attendee.id AS attendee FROM session, attendee
-        WHERE attendee.number = 0 AND session.number %% 50 = 0 AND %(number)s > 0
-    ), others AS (
-        SELECT session.id AS session, attendee.id AS attendee FROM attendee, session
-        WHERE attendee.number > 0
-        ORDER BY (attendee.number + session.number) %% 1000, session.number
-        LIMIT greatest(%(number)s - (SELECT count(*) FROM mine), 0)
+        SELECT id, row_number() OVER (ORDER BY id) - 2 AS number, count(*) OVER () - 1 AS others
+        FROM event_attendees WHERE event_id = %(event)s
     )
     INSERT INTO session_rsvps (event_id, session_id, attendee_id, confirmed_at, updated_at)
-    SELECT %(event)s, session, attendee, now(), now() FROM (TABLE mine UNION ALL TABLE others) AS one
+    SELECT %(event)s, session.id, attendee.id, now(), now() FROM session, attendee
+    WHERE CASE WHEN attendee.number < 0 THEN session.number %% 50 = 0
+        ELSE (attendee.number + session.number) %% attendee.others < %(each)s END
 """
 COUNT = """
     UPDATE event_sessions s SET

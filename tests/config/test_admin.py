@@ -676,6 +676,14 @@ def test_exports_hold_no_formulas(desk, event):
 
 
 @pytest.mark.django_db
+def test_no_file_is_made_of_a_filter_that_makes_no_sense(desk, event):
+    page = reverse("admin:attendance_attendee_export")
+    for ask in (desk.get, desk.post):
+        assert ask(f"{page}?event__id__exact={event.pk}").status_code == 200
+        assert ask(f"{page}?event__id__exact=none").status_code == 400
+
+
+@pytest.mark.django_db
 def test_the_way_in_asks_for_an_address(client):
     text = client.get(reverse("admin:login")).content.decode()
     assert "E-mail" in text and "username" not in re.sub(r"<[^>]+>", "", text).lower()

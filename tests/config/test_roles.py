@@ -1144,6 +1144,24 @@ def test_attendees_pages(world, letter):
         assert_shows_only(response, None if letter in MAY_SEE else {"eventslug"}, (letter, page))
 
 
+@pytest.mark.parametrize("letter", OTHERS + "xn")
+def test_nobody_does_anything_on_pages_of_an_event_that_they_may_not_see(world, letter):
+    client = signed_in(world.people[letter])
+    before = snapshot()
+    for pattern in WEB:
+        if "<slug:slug>" not in pattern:
+            continue
+        for session in world.a.rows["events.session"][:2]:
+            unhurried(world.people[letter])
+            page = f"/{pattern}".replace("<slug:slug>", world.a.event.slug)
+            response = client.post(page.replace("<uuid:session_id>", str(session.pk)), {"rating": "5", "token": "no"})
+            assert response.status_code in ((303, 404, 405) if letter == "n" else (404, 405)), (letter, page)
+            if response.status_code == 303:
+                assert response.url.startswith("/sign-in/?next="), page
+            assert_shows_only(response, {"eventslug"}, (letter, page))
+    assert snapshot() == before
+
+
 @pytest.mark.parametrize("letter", GUESTS)
 def test_guests_are_sent_to_sign_in(world, letter):
     client = signed_in(world.people[letter])

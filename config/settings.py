@@ -307,6 +307,9 @@ WHITENOISE_USE_FINDERS = DEBUG or env.bool("WHITENOISE_USE_FINDERS", default=Fal
 
 # -- Language and time -----------------------------------------------------------------------
 LANGUAGE_CODE = "en"
+# What the whole site is written in. Django and the admin's theme come in a hundred languages, of which pages would be
+# half and half, and right to left in some; a translation of ours adds its line.
+LANGUAGES = [("en", _("English"))]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -324,6 +327,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "events.views.too_old.too_old"
 CSP_BASE = {
     "default-src": [SELF],
     "img-src": [SELF, "data:", "https:"],

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.humanize.templatetags.humanize import ordinal
 from django.utils import timezone
+from django.utils.translation import get_language_info, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from attendance.models import Attendee
 from events.models import Event, Session
@@ -49,7 +49,7 @@ class Card:
     @property
     def shows_overlap(self) -> bool:
         """Where it matters, and nobody has just been told."""
-        may = self.state or self.act in ("rsvp", "join")
+        may = self.state not in ("", "passed") or self.act in ("rsvp", "join")
         return bool(may and self.overlaps) and not any(one.level == messages.WARNING for one in self.told)
 
     @property
@@ -63,7 +63,7 @@ class Card:
     def state(self) -> str:
         """cancelled, restored (on again, and the seat is gone); in, offer, passed, waiting; or nothing."""
         mine = self.slot.mine
-        if self.slot.status == Session.Status.CANCELLED:
+        if self.slot.status == Session.Status.CANCELLED or self.event.status == Event.Status.CANCELLED:
             return "cancelled"
         if mine is None:
             return ""
@@ -72,6 +72,14 @@ class Card:
         if mine.status == WaitlistStatus.OFFERED:
             return "offer" if mine.offer_expires_at > self.now else "passed"
         return "waiting" if mine.status == WaitlistStatus.WAITING else "restored"
+
+    @property
+    def language(self) -> str:
+        """Its name; what is no code that we know is shown as it is."""
+        try:
+            return get_language_info(self.slot.language.lower())["name_translated"]
+        except KeyError:
+            return self.slot.language
 
     @property
     def place(self) -> str:
@@ -92,7 +100,8 @@ class Card:
 
     @property
     def act(self) -> str:
-        """cancel, answer, leave; rsvp, join; sign_in, come (who is no attendee yet); or nothing."""
+        """cancel, answer, leave; rsvp, join; sign_in, come (who is no attendee yet), asked (who waits to be one);
+        or nothing."""
         match self.state:
             case "cancelled":
                 return ""
@@ -107,17 +116,17 @@ class Card:
         if not self.is_known:
             return "sign_in"
         if self.own_seats is None:
-            return "come"
+            return "asked" if self.event.my_request_status == "pending" else "come"
         return "join" if self.slot.is_full else "rsvp"
 
     @property
     def reason(self) -> str:
-        """Why nobody gets a seat now; rsvp.operations.standing refuses in the same order."""
+        """Why nobody gets a seat now; rsvp.operations.standing refuses in this order, but for what is over."""
         slot = self.slot
-        if self.event.status != Event.Status.PUBLISHED:
-            return _("The event is {status}.").format(status=self.event.get_status_display().lower())
-        if self.is_over:
+        if self.is_over or self.event.status == Event.Status.COMPLETED:
             return _("Over")
+        if self.event.status != Event.Status.PUBLISHED:
+            return _("The event isn't open yet.")
         if self.has_begun:
             return _("Under way")
         if slot.rsvp_opens_at and self.now < slot.rsvp_opens_at:
@@ -168,7 +177,7 @@ class Card:
         return choices if len(choices) > 1 else []
 
     def _local(self, moment) -> str:
-        return moment.astimezone(self.event.zone).strftime("%a %d %b, %H:%M")
+        return moment.astimezone(self.event.zone).strftime("%a %-d %b, %H:%M")
 
 
 def of(found: list[Slot], *, event: Event, person=None) -> list[Card]:
@@ -191,7 +200,7 @@ def of(found: list[Slot], *, event: Event, person=None) -> list[Card]:
             own_seats=most,
             line_open=settings.line_open and slot.id not in closed,
         )
-        if not card.is_over and slot.status == Session.Status.SCHEDULED:
+        if not card.is_over and card.state != "cancelled":
             card.overlaps = [one for one in taken if one.id != slot.id and overlap(one, slot)]
         cards.append(card)
     return cards

@@ -151,8 +151,8 @@ def operation(function):
 def lock(queryset, **lookup):
     """The row, locked until the transaction ends. Raises NotFound, Busy.
 
-    The global order of locks, to be kept everywhere: event → request → attendee → guest → session →
-    RSVP, waitlist entry → message → delivery; several rows of one table by primary key. FOR NO KEY UPDATE
+    The global order of locks, to be kept everywhere: event → request → attendee → guest → room → speaker →
+    session → RSVP, waitlist entry → message → delivery; several rows of one table by primary key. FOR NO KEY UPDATE
     lets foreign keys to the row be checked meanwhile.
     """
     row = queryset.select_for_update(no_key=True, of=("self",)).filter(**lookup).first()

@@ -4,6 +4,7 @@ import pgtrigger
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -12,6 +13,51 @@ from config.database import Trigger, kept_counter, known, touched, uuid7
 
 from .event import Event
 from .people import SANE_MOMENT, sane, scoped
+
+SHOWN = ("title", "abstract", "track", "starts_at", "ends_at", "room_id", "status")
+"""The columns of a session that a calendar shows."""
+
+
+def revised() -> Trigger:
+    """What people have in their calendars has another version whenever one of these changes, or a trigger on what
+    else a calendar shows of a session says so, by ``revised_at`` (:func:`revising`). Nobody else says it."""
+    changed = " OR ".join(f"NEW.{one} IS DISTINCT FROM OLD.{one}" for one in SHOWN)
+    told = "NEW.revised_at IS DISTINCT FROM OLD.revised_at"
+    return Trigger(
+        name="revised",
+        when=pgtrigger.Before,
+        operation=pgtrigger.UpdateOf(*SHOWN, "sequence", "revised_at"),
+        condition=pgtrigger.Condition(f"{changed} OR {told} OR NEW.sequence <> OLD.sequence"),
+        func=f"""
+            IF {changed} OR ({told} AND pg_trigger_depth() > 1) THEN
+                NEW.sequence := OLD.sequence + 1;
+                NEW.revised_at := clock_timestamp();
+            ELSE
+                NEW.sequence := OLD.sequence;
+                NEW.revised_at := OLD.revised_at;
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def revising(name: str, sessions: str, operation=pgtrigger.Update, **referencing) -> Trigger:
+    """A statement that changes what calendars show of some sessions, whose ids the query ``sessions`` gives,
+    revises them. They are locked in the order of their ids."""
+    return Trigger(
+        name=name,
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=operation,
+        referencing=pgtrigger.Referencing(**(referencing or {"old": "old_rows", "new": "new_rows"})),
+        func=f"""
+            WITH locked AS (
+                SELECT id FROM event_sessions WHERE id IN ({sessions}) ORDER BY id FOR NO KEY UPDATE
+            )
+            UPDATE event_sessions SET revised_at = clock_timestamp() FROM locked WHERE event_sessions.id = locked.id;
+            RETURN NULL;
+        """,
+    )
 
 
 class Room(models.Model):
@@ -34,6 +80,13 @@ class Room(models.Model):
                 name="events_room_name_unique",
                 violation_error_message=_("The event has a room of this name already."),
             ),
+        ]
+        triggers = [
+            revising(
+                "renamed",
+                "SELECT s.id FROM old_rows JOIN new_rows USING (id) JOIN event_sessions AS s ON s.room_id = old_rows.id"
+                " WHERE old_rows.name <> new_rows.name",
+            )
         ]
 
     def __str__(self):
@@ -59,6 +112,13 @@ class Speaker(models.Model):
                 fields=["event", "external_id"], condition=~Q(external_id=""), name="events_speaker_external_id_unique"
             ),
         ]
+        triggers = [
+            revising(
+                "renamed",
+                "SELECT session_id FROM old_rows JOIN new_rows USING (id)"
+                " JOIN event_session_speakers ON speaker_id = old_rows.id WHERE old_rows.name <> new_rows.name",
+            )
+        ]
 
     def __str__(self):
         return self.name
@@ -69,24 +129,12 @@ class SessionStatus(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
-def revised() -> Trigger:
-    """What people have in their calendars has another version whenever one of these changes."""
-    columns = ("title", "starts_at", "ends_at", "room_id", "status")
-    changed = " OR ".join(f"NEW.{one} IS DISTINCT FROM OLD.{one}" for one in columns)
-    return Trigger(
-        name="revised",
-        when=pgtrigger.Before,
-        operation=pgtrigger.Update,
-        condition=pgtrigger.Condition(f"{changed} OR NEW.sequence <> OLD.sequence"),
-        func=f"NEW.sequence := OLD.sequence + ({changed})::int; RETURN NEW;",
-    )
-
-
 class Session(models.Model):
     """A slot of the agenda. ``starts_at`` may equal ``ends_at``: some schedules know no end.
 
     ``seats_taken`` (the seats of confirmed RSVPs and of standing offers) and ``waitlist_length`` are counted
-    by triggers; ``sequence`` is what calendars tell a newer version by (RFC 5545, 3.8.7.4).
+    by triggers; ``sequence`` is what calendars tell a newer version by (RFC 5545, 3.8.7.4), and ``revised_at`` when
+    it became one.
     """
 
     Status = SessionStatus
@@ -111,6 +159,7 @@ class Session(models.Model):
     seats_taken = models.PositiveIntegerField(_("places taken"), default=0, db_default=0, editable=False)
     waitlist_length = models.PositiveIntegerField(_("waiting"), default=0, db_default=0, editable=False)
     sequence = models.PositiveIntegerField(_("revision"), default=0, db_default=0, editable=False)
+    revised_at = models.DateTimeField(_("revised"), db_default=Now(), editable=False)
     rsvp_opens_at = models.DateTimeField(_("RSVP opens"), null=True, blank=True, validators=SANE_MOMENT)
     rsvp_closes_at = models.DateTimeField(_("RSVP closes"), null=True, blank=True, validators=SANE_MOMENT)
     status = models.CharField(
@@ -121,7 +170,9 @@ class Session(models.Model):
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
     objects = scoped("event__organization").as_manager()
-    history = HistoricalRecords(excluded_fields=["seats_taken", "waitlist_length", "sequence", "updated_at"])
+    history = HistoricalRecords(
+        excluded_fields=["seats_taken", "waitlist_length", "sequence", "revised_at", "updated_at"]
+    )
 
     class Meta:
         db_table = "event_sessions"
@@ -177,3 +228,14 @@ class Session(models.Model):
         super().clean()
         if self.room_id and self.event_id and self.room.event_id != self.event_id:
             raise ValidationError({"room": _("This room belongs to another event.")})
+
+
+class SessionSpeaker(Session.speakers.through):
+    """Carries the triggers on who speaks where."""
+
+    class Meta:
+        proxy = True
+        triggers = [
+            revising("speakers_added", "SELECT session_id FROM new_rows", pgtrigger.Insert, new="new_rows"),
+            revising("speakers_removed", "SELECT session_id FROM old_rows", pgtrigger.Delete, old="old_rows"),
+        ]

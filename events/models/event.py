@@ -3,6 +3,7 @@
 from datetime import timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+import pgtrigger
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
@@ -11,7 +12,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
 
-from config.database import kept_counter, known, touched
+from config.database import Trigger, kept_counter, known, touched
 
 from .people import SANE_MOMENT, Membership, Organization, Role, ScopedQuerySet, UserProfile, sane
 
@@ -132,6 +133,25 @@ def _rows_of(app, model, person):
     return apps.get_model(app, model).objects.filter(event=models.OuterRef("pk"), user_profile=person.pk)
 
 
+def sessions_revised() -> Trigger:
+    """Calendars show this of the event with each of its sessions, which have another version then.
+
+    For rows only whose condition holds: a place that is taken changes an event too, and costs nothing here.
+    """
+    shown = " OR ".join(f"NEW.{one} <> OLD.{one}" for one in ("title", "slug", "venue", "timezone"))
+    return Trigger(
+        name="sessions_revised",
+        when=pgtrigger.After,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Condition(f"{shown} OR (NEW.status = 'cancelled') <> (OLD.status = 'cancelled')"),
+        func="""
+            PERFORM FROM event_sessions WHERE event_id = NEW.id ORDER BY id FOR NO KEY UPDATE;
+            UPDATE event_sessions SET revised_at = clock_timestamp() WHERE event_id = NEW.id;
+            RETURN NULL;
+        """,
+    )
+
+
 class Event(models.Model):
     Status, Visibility, ApprovalMode, AutoAbsence = Status, Visibility, ApprovalMode, AutoAbsence
 
@@ -223,7 +243,7 @@ class Event(models.Model):
             ),
         ]
         indexes = [models.Index("status", "starts_at", name="events_status_starts_at")]
-        triggers = [touched(), kept_counter("seats_taken")]
+        triggers = [touched(), kept_counter("seats_taken"), sessions_revised()]
 
     def __str__(self):
         return self.title

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Greatest, Now
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 
 from attendance.models import Attendee
@@ -14,7 +14,7 @@ from events.models.agenda import SessionStatus
 from events.operations.accounts import refuse_closed
 
 from .. import calendars
-from ..models import CalendarFeed, SessionChange, SessionRsvp
+from ..models import CalendarFeed, SessionRsvp
 from ..models.calendars import new_token
 
 KEPT = timedelta(days=90)
@@ -77,19 +77,12 @@ def session_for(*, session_id, person) -> calendars.Entry:
 
 
 def entries(sessions: QuerySet[Session]) -> list[calendars.Entry]:
-    """In the order of time, in one statement.
-
-    ``revised_at``: updated_at would move with every seat that somebody takes. A trigger keeps what changed for
-    those who have a seat, the history what organisers saved besides.
-    """
+    """In the order of time, in one statement."""
     me = OuterRef("pk")
-    saved = Session.history.filter(id=me).order_by().values("id").annotate(last=Max("history_date")).values("last")
-    changed = SessionChange.objects.filter(session=me).order_by("-pk").values("created_at")[:1]
     cancelled = Q(status=SessionStatus.CANCELLED) | Q(event__status=Event.Status.CANCELLED)
     rows = sessions.order_by("starts_at", "pk").values(
-        *("id", "title", "abstract", "track", "starts_at", "ends_at", "sequence", "created_at"),
+        *("id", "title", "abstract", "track", "starts_at", "ends_at", "sequence", "created_at", "revised_at"),
         is_cancelled=Case(When(cancelled, then=Value(True)), default=Value(False)),
-        revised_at=Greatest("created_at", Subquery(saved), Subquery(changed)),
         room_name=Coalesce("room__name", Value("")),
         names=ArraySubquery(Speaker.objects.filter(sessions=me).order_by("name", "pk").values("name")),
         timezone=F("event__timezone"),

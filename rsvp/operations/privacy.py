@@ -9,6 +9,7 @@ from django.db.models import CharField, Q
 from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
+from attendance.models import Attendee
 from config.privacy import PersonalData, register
 from events.models import Session
 
@@ -28,15 +29,15 @@ def export_rsvps(person) -> list:
 def erase_names(person) -> None:
     """Who had which seats, and waited where, stays, as the counts do; that leaving an event gives back what is to
     come is the database's to see to. Names go from the admin's log, and from the reasons in sessions' history:
-    whoever is added on purpose is named there."""
+    whoever is added on purpose is named there, and perhaps whoever made room for them, at another session too."""
     for model in (SessionRsvp, WaitlistEntry, SessionFeedback):
         mine = model.objects.filter(attendee__user_profile=person).annotate(text=Cast("pk", CharField()))
         entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(model))
         entries.filter(object_id__in=mine.values("text")).update(object_repr=_("(erased)"), change_message="")
     names = {f"{first} {last}".strip() for first, last in person.history.values_list("first_name", "last_name")}
     if named := [Q(history_change_reason__contains=name[:LONGEST_IN_REASON]) for name in names - {""}]:
-        theirs = SessionRsvp.objects.filter(attendee__user_profile=person).values("session")
-        reasons = Session.history.filter(id__in=theirs).filter(reduce(operator.or_, named))
+        events = Attendee.objects.filter(user_profile=person).values("event")
+        reasons = Session.history.filter(event__in=events).filter(reduce(operator.or_, named))
         reasons.update(history_change_reason=None)
 
 

@@ -22,7 +22,7 @@ from events.models import Event, Session, UserProfile
 from events.operations import privacy
 from rsvp import calendars
 from rsvp.api.calendars import ByFeed
-from rsvp.models import CalendarFeed, SessionRsvp
+from rsvp.models import CalendarFeed, SessionChange, SessionRsvp
 from rsvp.operations import feeds, reserving, sessions
 from tests.factories import (
     AttendeeFactory,
@@ -386,11 +386,56 @@ def test_a_change_raises_the_sequence_and_the_time_of_the_last_revision(talk, as
     moved = talk.starts_at + timedelta(minutes=5)
     connection.cursor().execute("UPDATE event_sessions SET starts_at = %s WHERE id = %s", [moved, talk.pk])
     [after] = events(api.get(address(talk)).content)
-    assert (before.sequence, after.sequence, after.dtstart) == (0, 1, whole(moved))
+    assert (after.sequence, after.dtstart) == (before.sequence + 1, whole(moved))
     assert after.dtstamp >= before.dtstamp and after.uid == before.uid
     sessions.cancel(session_id=talk.pk, actor=organizer)
     [gone] = events(api.get(address(talk)).content)
-    assert (gone.status, gone.sequence, gone.uid) == ("CANCELLED", 2, before.uid)
+    assert (gone.status, gone.sequence, gone.uid) == ("CANCELLED", before.sequence + 2, before.uid)
+
+
+REVISIONS = [
+    "UPDATE events SET status = 'cancelled' WHERE id = {event}",
+    "UPDATE events SET status = 'published' WHERE id = {event}",
+    "UPDATE events SET timezone = 'Asia/Tokyo', venue = 'Elsewhere' WHERE id = {event}",
+    "UPDATE events SET title = 'Another', slug = 'another' WHERE id = {event}",
+    "UPDATE event_rooms SET name = name || '!' WHERE event_id = {event}",
+    "UPDATE event_speakers SET name = 'Alma' WHERE name = 'Ada' AND event_id = {event}",
+    "DELETE FROM event_session_speakers WHERE session_id = '{session}'",
+    "INSERT INTO event_session_speakers (session_id, speaker_id) SELECT '{session}', id FROM event_speakers",
+    "UPDATE event_sessions SET abstract = 'Rewritten.' WHERE id = '{session}'",
+    "UPDATE event_sessions SET track = 'Other', sequence = 0, revised_at = '2000-01-01' WHERE id = '{session}'",
+]
+NO_REVISIONS = [
+    "UPDATE events SET description = 'More', seats_taken = 0, status = 'completed' WHERE id = {event}",
+    "UPDATE event_rooms SET capacity = 5, name = name WHERE event_id = {event}",
+    "UPDATE event_speakers SET biography = 'Long', name = name WHERE event_id = {event}",
+    "UPDATE event_sessions SET capacity = 7, sequence = 0, revised_at = now() WHERE id = '{session}'",
+]
+
+
+@pytest_db
+def test_whatever_a_calendar_shows_is_another_version_whoever_wrote_it(talk):
+    other = SessionFactory(event=talk.event)
+    elsewhere = SessionFactory()
+
+    def versions(sql=""):
+        if sql:
+            connection.cursor().execute(sql.format(event=talk.event_id, session=talk.pk))
+        shown = calendars.calendar(feeds.entries(Session.objects.filter(pk=talk.pk)))
+        rows = Session.objects.in_bulk([talk.pk, other.pk, elsewhere.pk])
+        return shown, *((rows[one.pk].sequence, rows[one.pk].revised_at) for one in (talk, other, elsewhere))
+
+    before = versions()
+    for sql in REVISIONS:
+        after = versions(sql)
+        assert after[0] != before[0] and after[1][0] == before[1][0] + 1 and after[1][1] > before[1][1], sql
+        assert (after[2] != before[2], after[3]) == (sql.startswith("UPDATE events "), before[3]), sql
+        [event] = events(after[0])
+        assert (event.sequence, event.dtstamp) == (after[1][0], whole(after[1][1])), sql
+        before = after
+    for sql in NO_REVISIONS:
+        assert versions(sql) == before, sql
+    assert not SessionChange.objects.exists()  # nor is anybody told
 
 
 # -- The feed --------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def import_schedule(
 
     The event is the one named, else the organisation's event of the same acronym or title. Sessions
     that are gone are deleted; those that anything of another app refers to are marked cancelled.
-    Locks the organisation (two first imports make one event), then the event, then its sessions.
+    Locks the organisation (two first imports make one event), then the event, its rooms, speakers and sessions.
     ``progress`` is called with the number of rooms, speakers and sessions that were just dealt with.
     Raises NotFound, ScheduleHasProblems (only if ``strict``), Busy.
     """

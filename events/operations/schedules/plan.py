@@ -170,13 +170,13 @@ class Plan:
         self._links = defaultdict(dict)  # session → link → speaker
         if self.created:
             return
-        sessions = Session.objects.filter(event=event).order_by("pk")
+        rooms, speakers, sessions = (one.objects.filter(event=event).order_by("pk") for one in (Room, Speaker, Session))
         if locked:
+            # A new name of a room or speaker locks their sessions.
+            rooms, speakers = rooms.select_for_update(no_key=True), speakers.select_for_update(no_key=True)
             # The strong lock: nobody comes to refer to a session that is about to be deleted.
             sessions = sessions.select_for_update()
-        self._sessions = list(sessions)
-        self._rooms = list(Room.objects.filter(event=event).order_by("pk"))
-        self._speakers = list(Speaker.objects.filter(event=event).order_by("pk"))
+        self._rooms, self._speakers, self._sessions = list(rooms), list(speakers), list(sessions)
         speakers = {one.pk: one for one in self._speakers}
         links = Session.speakers.through.objects.filter(session__event=event)
         for link, session, speaker in links.values_list("pk", "session_id", "speaker_id"):

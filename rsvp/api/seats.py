@@ -13,7 +13,6 @@ from rest_framework.views import APIView
 from config.errors import NotFound
 from config.openapi import refuses
 
-from ..models import RsvpStatus
 from ..operations import line, reserving, standing
 from .agenda import STANDINGS
 from .pace import Pace
@@ -98,8 +97,8 @@ def shown(seat: standing.Seat) -> dict:
 
 
 def taken(seat: standing.Seat) -> Response:
-    """201 for seats that the call confirmed, 200 for those that were there, 202 for a place in line."""
-    confirmed = 201 if seat.changed and seat.status == RsvpStatus.CONFIRMED else 200
+    """201 for seats where there were none, 200 where there were (more or fewer now), 202 for a place in line."""
+    confirmed = 201 if seat.is_new else 200
     return Response(shown(seat), status=confirmed if seat.entry_id is None else 202)
 
 
@@ -114,7 +113,7 @@ def given(serializer, data) -> dict:
 
 TAKEN = {
     201: OpenApiResponse(SeatInSession, "The seats are yours."),
-    200: OpenApiResponse(SeatInSession, "They were already."),
+    200: OpenApiResponse(SeatInSession, "They were already; more or fewer, if that was asked."),
     202: OpenApiResponse(SeatInSession, "You are in line; or have an offer, until it expires."),
 }
 CLOSED = (

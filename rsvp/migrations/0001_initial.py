@@ -129,7 +129,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'place in line',
-                'verbose_name_plural': 'waitlist',
+                'verbose_name_plural': 'places in line',
                 'db_table': 'session_waitlist',
                 'ordering': ['-pk'],
             },
@@ -180,7 +180,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('waitlist_mode', models.CharField(choices=[('offer', 'Offer it, and wait for an answer'), ('auto_confirm', 'Confirm at once')], db_default='offer', default='offer', help_text='For whoever has waited longest.', max_length=20, verbose_name='a seat that becomes free')),
                 ('offer_ttl', models.DurationField(db_default=datetime.timedelta(seconds=1800), default=datetime.timedelta(seconds=1800), help_text="Shorter as the session's start comes near, and never past it.", validators=[django.core.validators.MinValueValidator(datetime.timedelta(seconds=60)), django.core.validators.MaxValueValidator(datetime.timedelta(days=7))], verbose_name='an offer holds for')),
-                ('max_offers', models.PositiveSmallIntegerField(db_default=2, default=2, help_text='Whoever lets one pass goes to the end of the line; after so many they are out of it.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='offers for each person')),
+                ('max_offers', models.PositiveSmallIntegerField(db_default=2, default=2, help_text='Whoever lets one pass goes to the end of the line, this many times; then they are out of it.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='offers that may pass')),
                 ('max_party_size', models.PositiveSmallIntegerField(blank=True, help_text='What one person may have in a session. Empty: their own, and one for each of their plus-ones.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(51)], verbose_name='seats at once')),
                 ('fill_gaps', models.BooleanField(db_default=False, default=False, help_text='While the first in line wait for several seats, smaller parties behind them may have single ones.', verbose_name='fill gaps')),
                 ('line_open', models.BooleanField(db_default=True, default=True, help_text='Off: whoever is in line stays there.', verbose_name='lines take people')),
@@ -227,7 +227,7 @@ class Migration(migrations.Migration):
                 ('event', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='rsvp_settings', serialize=False, to='events.event', verbose_name='event')),
                 ('waitlist_mode', models.CharField(choices=[('offer', 'Offer it, and wait for an answer'), ('auto_confirm', 'Confirm at once')], db_default='offer', default='offer', help_text='For whoever has waited longest.', max_length=20, verbose_name='a seat that becomes free')),
                 ('offer_ttl', models.DurationField(db_default=datetime.timedelta(seconds=1800), default=datetime.timedelta(seconds=1800), help_text="Shorter as the session's start comes near, and never past it.", validators=[django.core.validators.MinValueValidator(datetime.timedelta(seconds=60)), django.core.validators.MaxValueValidator(datetime.timedelta(days=7))], verbose_name='an offer holds for')),
-                ('max_offers', models.PositiveSmallIntegerField(db_default=2, default=2, help_text='Whoever lets one pass goes to the end of the line; after so many they are out of it.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='offers for each person')),
+                ('max_offers', models.PositiveSmallIntegerField(db_default=2, default=2, help_text='Whoever lets one pass goes to the end of the line, this many times; then they are out of it.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='offers that may pass')),
                 ('max_party_size', models.PositiveSmallIntegerField(blank=True, help_text='What one person may have in a session. Empty: their own, and one for each of their plus-ones.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(51)], verbose_name='seats at once')),
                 ('fill_gaps', models.BooleanField(db_default=False, default=False, help_text='While the first in line wait for several seats, smaller parties behind them may have single ones.', verbose_name='fill gaps')),
                 ('line_open', models.BooleanField(db_default=True, default=True, help_text='Off: whoever is in line stays there.', verbose_name='lines take people')),

@@ -45,11 +45,11 @@ class RsvpSettings(models.Model):
         help_text=_("Shorter as the session's start comes near, and never past it."),
     )
     max_offers = models.PositiveSmallIntegerField(
-        _("offers for each person"),
+        _("offers that may pass"),
         default=2,
         db_default=2,
         validators=[MinValueValidator(1), MaxValueValidator(20)],
-        help_text=_("Whoever lets one pass goes to the end of the line; after so many they are out of it."),
+        help_text=_("Whoever lets one pass goes to the end of the line, this many times; then they are out of it."),
     )
     max_party_size = models.PositiveSmallIntegerField(
         _("seats at once"),

@@ -18,12 +18,15 @@ from django.utils.translation import gettext_lazy as _
 from config.celery import start
 from config.database import uuid7
 from config.errors import DomainError, NotFound, Outcome, lock, operation
-from events.models import Session
+from events.models import Event, Session
 
-from ..models import EndReason, SessionLine, WaitlistEntry, WaitlistMode, WaitlistStatus
+from ..models import EndReason, RsvpStatus, SessionLine, WaitlistEntry, WaitlistMode, WaitlistStatus
 from ..triggers.waitlist import ACTOR
 from . import standing, telling
-from .standing import NotAttending, Seat, SessionStarted, TooManySeats, after, full
+from .standing import EventNotOpen, NotAttending, Seat, SessionCancelled, SessionStarted, TooManySeats, after, full
+
+HANDING_ON = (Event.Status.DRAFT, Event.Status.PUBLISHED)
+"""Events whose seats are given to those who wait."""
 
 
 class LineClosed(DomainError):
@@ -57,6 +60,11 @@ class NoOffer(DomainError):
 class NoLongerWaiting(DomainError):
     code = "no_longer_waiting"
     message = _("This place in line is over: {status}.")
+
+
+class NoPriority(DomainError):
+    code = "no_priority"
+    message = _("A priority is a number from −{most} to {most}.")
 
 
 class OfferExpired(DomainError):
@@ -141,16 +149,20 @@ def accept(*, entry_id, person) -> Seat:
     """The seats of an offer, even where RSVP has closed meanwhile. Again: the same.
 
     The offer is closed first, then the seats are confirmed: the bound holds at each step. Raises NotFound,
-    NotAttending, NoOffer, OfferExpired.
+    NotAttending, EventNotOpen, NoOffer (also where the seats were given back since), OfferExpired.
     """
     entry = _own(entry_id, person)
     lock_attendee(entry.attendee_id)
     lock_session(entry.session_id)
-    entry.refresh_from_db()
+    entry = WaitlistEntry.objects.select_related("event").get(pk=entry.pk)
     if entry.status == WaitlistStatus.ACCEPTED:
-        return after(session_id=entry.session_id, person=person, changed=False)
+        seat = after(session_id=entry.session_id, person=person, changed=False)
+        if seat.status == RsvpStatus.CONFIRMED:
+            return seat
     if entry.status != WaitlistStatus.OFFERED:
         raise NoOffer(status=entry.get_status_display().lower())
+    if entry.event.status not in HANDING_ON:
+        raise EventNotOpen(status=entry.event.get_status_display().lower())
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -250,7 +262,7 @@ def offer(*, entry_id, actor) -> Outcome:
     if entry.status != WaitlistStatus.WAITING:
         raise NoLongerWaiting(status=entry.get_status_display().lower())
     with connection.cursor() as cursor:
-        cursor.execute(DEADLINE, {"session": session.pk, "shortest": SHORTEST, "share": SHARE})
+        cursor.execute(DEADLINE, {"session": session.pk, **TERMS})
         (deadline,) = cursor.fetchone()
         if deadline is None:
             raise SessionStarted
@@ -299,7 +311,9 @@ def remove(*, entry_id, actor) -> Outcome:
 @operation
 @by_organiser
 def prioritize(*, entry_id, actor, priority: int) -> Outcome:
-    """Who has more is served first. Raises NotFound, NoLongerWaiting."""
+    """Who has more is served first. Raises NotFound, NoLongerWaiting, NoPriority."""
+    if abs(priority) > MOST_PRIORITY:
+        raise NoPriority(most=MOST_PRIORITY)
     entry, _session = _locked(entry_id)
     if not entry.is_live:
         raise NoLongerWaiting(status=entry.get_status_display().lower())
@@ -309,6 +323,9 @@ def prioritize(*, entry_id, actor, priority: int) -> Outcome:
     hand_on([entry.session_id])  # whoever was first may have waited for more seats than there are
     entry.refresh_from_db()
     return Outcome(entry, changed=changed)
+
+
+MOST_PRIORITY = 1000
 
 
 def _locked(entry_id) -> tuple[WaitlistEntry, Session]:
@@ -324,9 +341,11 @@ def _locked(entry_id) -> tuple[WaitlistEntry, Session]:
 def switch(*, session_id, actor, is_open: bool | None = None, offers_on: bool | None = None) -> Outcome:
     """Whether a session's line takes people, and whether its free seats are handed on; None: as it was.
 
-    Offers already made stay good. What was free meanwhile is handed on at once. Raises NotFound.
+    Offers already made stay good. What was free meanwhile is handed on at once. Raises NotFound, SessionCancelled.
     """
     session = lock_session(session_id)
+    if session.status == Session.Status.CANCELLED:
+        raise SessionCancelled
     line = SessionLine.objects.filter(session=session).first() or SessionLine(session=session)
     wanted = {"is_open": is_open, "offers_on": offers_on}
     changed = {name: value for name, value in wanted.items() if value is not None and getattr(line, name) != value}
@@ -355,8 +374,7 @@ class _Next(NamedTuple):
     party_size: int
 
 
-SHORTEST = timedelta(minutes=2)
-SHARE = 4
+TERMS = {"shortest": timedelta(minutes=2), "share": 4}
 """An offer takes at most a fourth of the time that is left until the start, so that others get theirs."""
 
 UNTIL = """
@@ -385,7 +403,7 @@ NEXT = f"""
     ) w
     WHERE s.id = ANY (%(sessions)s) AND s.status = 'scheduled' AND s.starts_at > clock_timestamp()
         AND s.waitlist_length > 0 AND (s.capacity IS NULL OR s.seats_taken < s.capacity)
-        AND e.status IN ('draft', 'published') AND coalesce(o.offers_on, true) AND coalesce(l.offers_on, true)
+        AND e.status = ANY (%(handing_on)s) AND coalesce(o.offers_on, true) AND coalesce(l.offers_on, true)
     ORDER BY s.id, w.priority DESC, w.queued_at, w.id
 """
 OFFER = """
@@ -411,7 +429,7 @@ def hand_on(session_ids) -> int:
     stopped stay free, and nobody else gets them.
     """
     with connection.cursor() as cursor:
-        cursor.execute(NEXT, {"sessions": list(session_ids), "shortest": SHORTEST, "share": SHARE})
+        cursor.execute(NEXT, {"sessions": list(session_ids), "handing_on": list(HANDING_ON), **TERMS})
         rows = [_Next(*row) for row in cursor.fetchall()]
         chosen = [one for _session, line in groupby(rows, attrgetter("session_id")) for one in _fitting(list(line))]
         given = [one for one in chosen if one.mode == WaitlistMode.AUTO_CONFIRM]
@@ -473,17 +491,24 @@ DUE = """
     )
     ORDER BY s.id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
-EXPIRE = """
+# An offer that its person never heard of, because telling them has failed until now, costs them nothing: they keep
+# their place, and get another one. (told_at is looked at with the row's lock: they may be told this moment.)
+UNTOLD = "(w.told_at IS NULL AND NOT over.begun)"
+EXPIRE = f"""
     UPDATE session_waitlist AS w SET
-        status = CASE WHEN over.goes_on THEN 'waiting' ELSE 'expired' END,
-        queued_at = CASE WHEN over.goes_on THEN over.queued_at ELSE w.queued_at END,
-        priority = CASE WHEN over.goes_on THEN 0 ELSE w.priority END,
-        closed_at = CASE WHEN over.goes_on THEN NULL ELSE clock_timestamp() END,
-        end_reason = CASE WHEN over.goes_on THEN '' WHEN over.begun THEN 'started' ELSE 'too_many_offers' END,
-        told_at = CASE WHEN over.begun THEN coalesce(w.told_at, clock_timestamp()) END
+        status = CASE WHEN {UNTOLD} OR over.goes_on THEN 'waiting' ELSE 'expired' END,
+        queued_at = CASE WHEN over.goes_on AND NOT {UNTOLD} THEN over.queued_at ELSE w.queued_at END,
+        priority = CASE WHEN over.goes_on AND NOT {UNTOLD} THEN 0 ELSE w.priority END,
+        offers_made = w.offers_made - {UNTOLD}::int,
+        offer_expires_at = CASE WHEN {UNTOLD} OR over.goes_on THEN NULL ELSE w.offer_expires_at END,
+        closed_at = CASE WHEN {UNTOLD} OR over.goes_on THEN NULL ELSE clock_timestamp() END,
+        end_reason = CASE
+            WHEN {UNTOLD} OR over.goes_on THEN '' WHEN over.begun THEN 'started' ELSE 'too_many_offers'
+        END,
+        told_at = CASE WHEN over.begun OR {UNTOLD} THEN coalesce(w.told_at, clock_timestamp()) END
     FROM (
         SELECT one.id, s.starts_at <= clock_timestamp() AS begun,
-            s.starts_at > clock_timestamp() AND one.offers_made < coalesce(o.max_offers, 2) AS goes_on,
+            s.starts_at > clock_timestamp() AND one.offers_made <= coalesce(o.max_offers, 2) AS goes_on,
             statement_timestamp() + interval '1 microsecond' * row_number() OVER (
                 ORDER BY one.offer_expires_at, one.id
             ) AS queued_at

@@ -6,6 +6,8 @@ somebody was faster, and it is decided anew. Seats that become free go to the li
 transaction (rsvp.operations.line).
 """
 
+from dataclasses import replace
+
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
@@ -127,6 +129,7 @@ def _take(found: Standing, seats: int) -> Seat | None:
         waitlist_length=0,
         conflicts=found.conflicts,
         changed=True,
+        is_new=True,
         rsvp_id=rsvp_id,
         rsvp_at=rsvp_at,
     )
@@ -158,7 +161,7 @@ def change_seats(*, session_id, person, seats: int) -> Seat:
     rsvp.save(update_fields=["seats"])
     if more < 0:
         line.hand_on([session_id])
-    return after(session_id=session_id, person=person, changed=more != 0)
+    return replace(after(session_id=session_id, person=person, changed=more != 0), is_new=False)
 
 
 def _has_room(session, seats) -> bool:

@@ -163,6 +163,8 @@ class Seat:
     waitlist_length: int
     conflicts: list[Conflict]
     changed: bool
+    is_new: bool = False
+    """Seats that they had none of before."""
     rsvp_id: UUID | None = None
     rsvp_at: datetime | None = None
     entry_id: UUID | None = None
@@ -231,6 +233,7 @@ def after(*, session_id, person, changed: bool) -> Seat:
         waitlist_length=found.waitlist_length,
         conflicts=found.conflicts,
         changed=changed,
+        is_new=changed and found.is_in and not waits,
         rsvp_id=found.rsvp_id,
         rsvp_at=found.rsvp_at,
         entry_id=found.entry_id,

@@ -116,8 +116,8 @@ def meddle(phones):
                 elif act == 4 and entry:
                     line.prioritize(entry_id=entry.pk, actor=None, priority=luck.randrange(-1, 3))
                 elif act == 5:
-                    sql("UPDATE session_waitlist SET offer_expires_at = clock_timestamp() WHERE status = 'offered' "
-                        "AND session_id = %s AND random() < 0.5", session.pk)  # fmt: skip
+                    sql("UPDATE session_waitlist SET offer_expires_at = clock_timestamp(), told_at = now() "
+                        "WHERE status = 'offered' AND session_id = %s AND random() < 0.5", session.pk)  # fmt: skip
                 elif act == 6:
                     sql("UPDATE session_rsvps SET status = 'cancelled' WHERE status = 'confirmed' "
                         "AND random() < 0.05")  # fmt: skip

@@ -35,7 +35,12 @@ def test_hand_on_seats_says_how_many_got_one(event):
     free(event=event)
     passed = timezone.now() - timedelta(minutes=5)
     WaitlistEntryFactory(
-        session=SessionFactory(capacity=1), status="offered", offered_at=passed, offer_expires_at=passed, offers_made=2
+        session=SessionFactory(capacity=1),
+        status="offered",
+        offered_at=passed,
+        told_at=passed,
+        offer_expires_at=passed,
+        offers_made=3,
     )
     full = SessionFactory(capacity=1)
     SessionRsvpFactory(session=full)

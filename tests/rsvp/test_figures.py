@@ -136,7 +136,7 @@ def test_what_became_of_offers_is_counted_from_the_record(event, organizer):
     line.skip(entry_id=skipped.pk, actor=organizer)
     line.prioritize(entry_id=standing.pk, actor=organizer, priority=3)
     early = timezone.now() - timedelta(minutes=1)
-    WaitlistEntry.objects.filter(pk=passed.pk).update(offer_expires_at=early)
+    WaitlistEntry.objects.filter(pk=passed.pk).update(offer_expires_at=early, told_at=early)
     line.catch_up()
     RsvpSettings.objects.filter(event=event).update(offers_on=True, waitlist_mode="auto_confirm")
     WaitlistEntryFactory(session=other)

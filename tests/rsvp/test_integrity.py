@@ -82,11 +82,15 @@ def test_miscounted_sessions_are_found_and_counted_anew(session, change):
 
 
 def test_more_places_than_there_are_is_found(session):
-    load("ALTER TABLE event_sessions DROP CONSTRAINT events_session_seats_within_capacity")
-    load("UPDATE event_sessions SET capacity = 2 WHERE id = %s", session.pk)
+    other = SessionRsvpFactory(session__event=session.event).session
+    load("UPDATE session_rsvps SET seats = 40 WHERE session_id = %s", session.pk)
+    load("UPDATE event_sessions SET seats_taken = 0 WHERE id = %s", other.pk)
     assert violating("session_capacity") == [session]
-    assert found() == {"session_capacity": ("critical", 1)}
+    assert found() == {"session_capacity": ("critical", 1), "session_seats": ("critical", 2)}
     assert "session_capacity" not in integrity.repairs()
+    # What can't be counted rightly keeps nothing else from being so.
+    assert mended("session_seats") == 1
+    assert (violating("session_seats"), violating("session_capacity")) == ([session], [session])
 
 
 def test_seats_of_nobody_are_found_and_given_back(session, event):
@@ -124,7 +128,8 @@ def test_places_in_line_of_nobody_are_found_and_closed(session, event):
 
 def test_an_offer_that_passed_long_ago_is_found_and_goes_on(session):
     first, second = WaitlistEntry.objects.order_by("pk")
-    WaitlistEntry.objects.filter(pk=first.pk).update(offer_expires_at=timezone.now() - timedelta(minutes=9))
+    recently = timezone.now() - timedelta(minutes=9)
+    WaitlistEntry.objects.filter(pk=first.pk).update(offer_expires_at=recently, told_at=recently)
     assert violating("left_waiting") == []
     WaitlistEntry.objects.filter(pk=first.pk).update(offer_expires_at=timezone.now() - LONG_AGO)
     assert violating("left_waiting") == [session]

@@ -90,7 +90,7 @@ def expire(*entries):
     now = timezone.now()
     for ago, entry in enumerate(reversed(entries), 1):
         past = now - timedelta(milliseconds=ago)
-        WaitlistEntry.objects.offered().filter(pk=entry.pk).update(offer_expires_at=past)
+        WaitlistEntry.objects.offered().filter(pk=entry.pk).update(offer_expires_at=past, told_at=now)
 
 
 def how(*entries):
@@ -142,6 +142,7 @@ def test_a_seat_is_taken(session, me):
         waitlist_length=0,
         conflicts=[],
         changed=True,
+        is_new=True,
         rsvp_id=rsvp.pk,
         rsvp_at=rsvp.rsvp_at,
     )
@@ -530,8 +531,9 @@ def test_an_offer_that_passed_is_not_accepted(offers):
     refused(line.OfferExpired, partial(accept, offers[0]))
 
 
-def test_an_offer_that_passed_goes_to_the_next_and_its_person_to_the_end_twice(offers):
+def test_an_offer_that_passed_goes_to_the_next_and_its_person_to_the_end(offers):
     first, second, third = offers
+    set_up(first.session, max_offers=1)
     expire(first)
     assert (line.catch_up(), how(*offers)) == (1, "waiting offered waiting")
     assert in_line(first.session) == [third, first]
@@ -567,11 +569,46 @@ def test_passing_loses_the_priority(offers):
     assert in_line(first.session) == [third, first]
 
 
-def test_max_offers_is_the_event_s(offers):
-    set_up(offers[0].session, max_offers=1)
-    expire(offers[0])
+def test_two_offers_may_pass_unless_the_event_says_otherwise(full):
+    [alone] = waiting(full, 1)
+    free(full)
+    for number in (1, 2, 3):
+        line.catch_up()
+        alone.refresh_from_db()
+        assert (alone.status, alone.offers_made) == ("offered", number)
+        expire(alone)
     line.catch_up()
-    assert how(*offers) == "expired offered waiting"
+    alone.refresh_from_db()
+    assert (alone.status, alone.end_reason, alone.offers_made) == ("expired", "too_many_offers", 3)
+
+
+def test_an_offer_that_nobody_told_them_of_costs_no_place(offers):
+    first, second, third = offers
+    line.prioritize(entry_id=first.pk, actor=None, priority=5)
+    for _time in range(3):  # the worker is away for longer than three offers hold
+        expire(first)
+        WaitlistEntry.objects.update(told_at=None)
+        line.catch_up()
+        assert how(*offers) == "offered waiting waiting"
+    first.refresh_from_db()
+    assert (first.offers_made, first.priority, first.told_at) == (1, 5, None)
+    assert first.offer_expires_at > timezone.now()
+    WaitlistEntry.objects.filter(pk=first.pk).update(told_at=timezone.now())
+    expire(first)
+    line.catch_up()
+    first.refresh_from_db()
+    assert (how(*offers), first.offer_expires_at) == ("waiting offered waiting", None)
+
+
+@pytest.mark.parametrize("status", ["cancelled", "completed"])
+def test_no_offer_is_accepted_in_an_event_that_is_off(offers, status):
+    first, *_others = offers
+    Event.objects.update(status=status)
+    with pytest.raises(standing.EventNotOpen):
+        accept(first)
+    with pytest.raises(standing.EventNotOpen):
+        reserve(first.session, first.attendee)
+    assert how(*offers) == "offered waiting waiting"
 
 
 def test_who_let_it_pass_and_asks_again_before_the_sweep_is_at_the_end(offers):
@@ -592,8 +629,8 @@ def test_who_let_it_pass_and_asks_again_where_nobody_else_waits_has_the_seat(ses
 
 
 def test_who_let_all_pass_and_asks_again_is_a_newcomer(session, me):
-    set_up(session, max_offers=1)
     join(session, me)
+    WaitlistEntry.objects.update(offers_made=3)
     expire(WaitlistEntry.objects.get())
     assert (reserve(session, me).status, how(*WaitlistEntry.objects.all())) == ("confirmed", "expired")
 
@@ -603,7 +640,8 @@ def test_accepted_then_given_back_it_goes_to_the_next_and_the_offer_is_dead(offe
     accept(first)
     cancel(first.session, first.attendee)
     assert how(*offers) == "accepted offered waiting"
-    assert accept(first).status == "cancelled"
+    with pytest.raises(line.NoOffer):
+        accept(first)
     assert SessionRsvp.objects.get(attendee=first.attendee).status == "cancelled"
     assert counts(first.session) == (3, 3, 1)
 

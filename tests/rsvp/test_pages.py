@@ -75,7 +75,7 @@ def address(name, session=None, slug="conf"):
 def read(html) -> str:
     """What is read there."""
     html = re.sub(r"(?s)<(head|template|svg|select)\b.*?</\1>", " ", html)
-    html = re.sub(r"(?s)<span class=.visually-hidden.>.*?</span>", "", html)
+    html = re.sub(r"(?s)<span class=.visually-hidden.>.*?</span>|</?bdi\b[^>]*>", "", html)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
@@ -262,7 +262,7 @@ def test_an_offer_that_passed_is_answered_in_plain_words(page, conference, ada):
     session = at(conference, 0, title="Locks", capacity=1)
     entry = offered(session, ada)
     ago = timezone.now() - timedelta(minutes=1)
-    WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=ago)
+    WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=ago, told_at=ago)
     words = "You didn't answer in time: the seat goes to the next in line."
     assert words in card(page.get(address("agenda")), session)
     told = "The time to answer has passed: the seat goes to the next in line."
@@ -313,7 +313,7 @@ def reasons(conference):
     begins, now = conference.starts_at, timezone.now()
     soon, ago = begins - timedelta(hours=2), now - timedelta(hours=1)
     return {
-        "opens": ({"rsvp_opens_at": soon}, f"RSVP opens on {soon.astimezone(conference.zone):%a %d %b, %H:%M}."),
+        "opens": ({"rsvp_opens_at": soon}, f"RSVP opens on {soon.astimezone(conference.zone):%a %-d %b, %H:%M}."),
         "closed": ({"rsvp_closes_at": ago}, "RSVP is closed."),
         "started": ({"starts_at": ago}, "Now"),
         "over": ({"starts_at": ago, "ends_at": ago}, "Over"),
@@ -348,7 +348,7 @@ def test_a_line_that_takes_nobody_says_so(page, conference):
 def test_an_event_that_is_over_gives_no_seats(page, conference):
     session = at(conference, 0)
     Event.objects.filter(pk=conference.pk).update(status="completed")
-    assert card(page.get(address("agenda")), session).endswith("The event is completed.")
+    assert card(page.get(address("agenda")), session).endswith("The event is over.")
 
 
 def test_a_stranger_looks_and_is_led_to_sign_in_and_back(client, conference):

@@ -284,7 +284,7 @@ class Model:
     def sweep(self):
         over = [who for who, one in self.entries.items() if one.status == "offered" and one.passed]
         for who in sorted(over, key=lambda who: self.entries[who].passed):
-            if self.entries[who].offers < MAX_OFFERS:
+            if self.entries[who].offers <= MAX_OFFERS:
                 self.to_the_end(who)
             else:
                 self.entries[who].status = "expired"
@@ -374,7 +374,8 @@ class Real:
     def let_pass(self, who):
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE session_waitlist SET offer_expires_at = clock_timestamp() - interval '1 millisecond' "
+                "UPDATE session_waitlist SET "
+                "offer_expires_at = clock_timestamp() - interval '1 millisecond', told_at = now() "
                 "WHERE id = %s AND status = 'offered' AND offer_expires_at > clock_timestamp()",
                 [self.entry(who)],
             )

@@ -267,7 +267,7 @@ def test_accepted_as_it_expires(offered):
     for _attempt in range(12):
         soon = timezone.now() + timedelta(milliseconds=6)
         entry = WaitlistEntry.objects.offered().get()
-        WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=soon, offers_made=1)
+        WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=soon, offers_made=1, told_at=soon)
         [outcome, _given] = at_once(answer(line.accept, entry), line.catch_up)
         seen.update(kinds([outcome]))
         entry.refresh_from_db()

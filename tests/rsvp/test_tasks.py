@@ -51,7 +51,8 @@ def test_the_sweep_tells_what_a_lost_task_did_not(offer):
 
 
 def test_the_sweep_hands_on_what_passed_and_tells(offer):
-    WaitlistEntry.objects.update(offer_expires_at=timezone.now() - timedelta(minutes=5))
+    early = timezone.now() - timedelta(minutes=5)
+    WaitlistEntry.objects.update(offer_expires_at=early, told_at=early)
     following = WaitlistEntryFactory(session=offer.session)
     tasks.catch_up()
     tasks.tell_offers()

@@ -118,13 +118,19 @@ def test_each_offer_of_the_same_place_is_told(session):
 
 def test_an_offer_that_passed_unnoticed_is_not_told_as_one(session):
     entry = offered(session)
-    WaitlistEntry.objects.update(offer_expires_at=timezone.now() - timedelta(minutes=5))
+    early = timezone.now() - timedelta(minutes=5)
+    WaitlistEntry.objects.update(offer_expires_at=early)
     assert telling.tell_offers() == 0
     assert told() == []
     waits(session, "Bob")
+    line.catch_up()  # who heard nothing gets another one
+    assert telling.tell_offers() == 1
+    assert told() == [("waitlist_offer", "A seat for you: Diving", "Ann")]
+    WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=early)
     line.catch_up()
     assert telling.tell_offers() == 2
     assert sorted(told()) == [
+        ("waitlist_offer", "A seat for you: Diving", "Ann"),
         ("waitlist_offer", "A seat for you: Diving", "Bob"),
         ("waitlist_offer", "Your offer has passed: Diving", "Ann"),
     ]
@@ -138,7 +144,8 @@ def test_an_offer_that_passed_unnoticed_is_not_told_as_one(session):
 
 def test_whoever_let_their_last_offer_pass_hears_that_they_are_out(session):
     entry = offered(session)
-    WaitlistEntry.objects.update(offers_made=2, offer_expires_at=timezone.now() - timedelta(minutes=5))
+    early = timezone.now() - timedelta(minutes=5)
+    WaitlistEntry.objects.update(offers_made=3, offer_expires_at=early, told_at=early)
     line.catch_up()
     assert telling.tell_offers() == 1
     assert told() == [("waitlist_offer", "Your offer has passed: Diving", "Ann")]

@@ -9,6 +9,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.db import connection, transaction
 from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu import pools
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 PAUSE = 5
 """Seconds for which nobody asks a broker that was away: one call waits for it, not every one."""
 _asks_again_at = 0.0
+AT_ONCE = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "socket_timeout": 1, "socket_connect_timeout": 1}
+"""Somebody waits for the page. Of its own accord kombu tries three times to connect, for six seconds, and a worker's
+connection, which waits for tasks, has more time to answer."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class Start:
         global _asks_again_at
         if time.monotonic() < _asks_again_at:
             return
+        producers = pools.producers[app.connection_for_write(transport_options=AT_ONCE)]
         try:
-            app.send_task(self.task, self.args, retry=False)
+            with producers.acquire(block=True) as producer:
+                app.send_task(self.task, self.args, producer=producer, retry=False)
         except (OperationalError, RedisError, OSError) as error:
             _asks_again_at = time.monotonic() + PAUSE
             log.warning("task.not_started", task=self.task, reason=repr(error))

@@ -114,6 +114,16 @@ class Services:
                 redis.start()
                 self.redis_url = redis.url
 
+    def revive(self):
+        """Start again what was killed, and name it. One that runs and doesn't answer is left to its work."""
+        ours = [server for server in self._servers if server.url in (self.database_url, self.redis_url)]
+        gone = [server for server in ours if not server.answers() and not server.processes()]
+        if gone:
+            with Lock(self.root / "starting.lock", fcntl.LOCK_EX):
+                for server in gone:
+                    server.start()
+        return [server.name for server in gone]
+
     def environment(self):
         """What a child process needs. A secret of the environment's own stays."""
         secret = os.environ.get("SECRET_KEY") or secret_key(self.root)

@@ -47,8 +47,8 @@ def processes(port):
     Each port named here is looked at before anything heavy starts.
     """
     return {
-        "web": f"granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
-        " --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
+        "web": f"{KEPT} granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
+        " --respawn-failed-workers --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
         "worker": f"{KEPT} celery --quiet --app config worker --queues celery,messages --concurrency 2"
         " --without-mingle --without-gossip",
         "beat": f"{KEPT} celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
@@ -62,7 +62,10 @@ def ports(port) -> list[int]:
 
 
 KEPT = "config.supervisor keep"
-"""Before a module: killed, it is started again, as systemd does in production."""
+"""Before a module: killed or failed, it is started again, as systemd does in production."""
+TRIES = 4
+SETTLED = 10
+"""Seconds after which a process has shown that it can run."""
 
 
 POST = Path(os.environ.get("DATA_DIR", ROOT)) / "post"
@@ -95,8 +98,9 @@ def tied(module, *arguments):
 
 
 def keep(module, *arguments):
-    """Runs the module, again and again while it is killed; what ends by itself has ended. Its exit code."""
-    child, stopping = None, False
+    """Runs the module, again when it is killed or fails, until it fails TRIES times in a row before it has
+    SETTLED; what ends well has ended. Its exit code."""
+    child, stopping, failures = None, False, 0
 
     def stop(number, _frame):
         nonlocal stopping
@@ -107,12 +111,18 @@ def keep(module, *arguments):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     while not stopping:
+        began = time.monotonic()
         # A session of its own: a signal to our group comes to it through us, and once.
         child = subprocess.Popen(tied(module, *arguments), start_new_session=True)
         code = child.wait()
-        if code >= 0 or stopping:
+        if code == 0 or stopping:
             return code
-        print(f"{module} was killed by signal {-code} and is started again", flush=True)
+        end = f"has failed (exit code {code})" if code > 0 else f"was killed by signal {-code}"
+        failures = failures + 1 if code > 0 and time.monotonic() - began < SETTLED else 0
+        if failures == TRIES:
+            print(f"{module} {end} {TRIES} times in a row, and isn't started again", flush=True)
+            return code
+        print(f"{module} {end} and is started again", flush=True)
         time.sleep(1)
     return 0
 
@@ -170,6 +180,7 @@ def demo(port):
         services = stack.enter_context(join(ROOT))
         stack.callback(_sweep, mark)
         stack.callback(_be_deaf)
+        stack.enter_context(_reviving(services))
         environment = os.environ | services.environment()
         environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
@@ -195,6 +206,29 @@ def demo(port):
             manager.loop()
         if manager.returncode not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             raise Stop(f"A process has ended by itself ({output.first_end}), so the demo stops. Its words are above.")
+
+
+@contextlib.contextmanager
+def _reviving(services):
+    """PostgreSQL and Redis too are started again when they are killed."""
+    stopping = threading.Event()
+
+    def watch():
+        while not stopping.wait(1):
+            try:
+                for name in services.revive():
+                    print(f"{name} was gone and has been started again", flush=True)
+            except ServicesError as error:
+                print(error, flush=True)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        watcher.join()
 
 
 def use_post_office(environment, port, folder=POST):

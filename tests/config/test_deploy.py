@@ -367,6 +367,12 @@ def test_each_queue_has_a_worker():
         assert set().union(*map(read_by, workers)) == queues
 
 
+def test_a_killed_web_worker_comes_back_wherever_the_site_runs():
+    unit, image = (DEPLOY / "systemd" / "turnout-web.service").read_text(), (DEPLOY / "Containerfile").read_text()
+    for started in (unit, image, processes(8000)["web"]):
+        assert "--respawn-failed-workers" in started
+
+
 def test_the_image_has_every_folder_that_the_site_needs():
     containerfile = (DEPLOY / "Containerfile").read_text()
     copied = set(re.findall(r"(?m)^COPY (\w[\w.]*) ", containerfile))

@@ -130,6 +130,21 @@ def test_join_keeps_the_data_of_the_last_time(root):
     joiner.leave()
 
 
+def test_whoever_is_joined_can_have_back_what_was_killed(root):
+    with services.join(root, durable=False) as joined:
+        assert joined.revive() == []
+        running = servers(root)
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(pid) for pid in running if psutil.pid_exists(pid)], timeout=10)
+        back = []
+        while len(back) < 2:  # PostgreSQL's children end a moment after it
+            back += joined.revive()
+        assert sorted(back) == ["postgres", "redis"]
+        assert ask(joined) == WELL
+        assert not set(servers(root)) & set(running)
+
+
 def test_join_after_every_joiner_was_killed(root):
     first, second = Joiner(root).joined(), Joiner(root).joined()
     running = servers(root)

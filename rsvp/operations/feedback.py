@@ -1,11 +1,12 @@
 """What people thought of the sessions that they were in."""
 
+from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from config.errors import DomainError, Outcome, operation
 
 from ..models import SessionFeedback
-from ..triggers.feedback import AFTER_END, WAS_THERE
+from ..triggers.feedback import AFTER_END, ATTENDED, HERE, WAS_THERE
 from . import standing
 
 
@@ -20,6 +21,24 @@ class NotThere(DomainError):
     status = 403
     message = _("Feedback is for those who were there.")
     constraints = (WAS_THERE,)
+
+
+MAY_GIVE = f"""
+    SELECT a.id FROM event_sessions s
+    JOIN event_attendees a ON a.event_id = s.event_id
+    JOIN user_profiles p ON p.id = a.user_profile_id AND p.is_active
+    WHERE s.id = %(session)s AND s.status = 'scheduled' AND s.ends_at <= clock_timestamp()
+        AND a.user_profile_id = %(person)s AND {HERE}
+        AND {ATTENDED.format(session="s.id", attendee="a.id", capacity="s.capacity")}
+"""
+
+
+def may_give(*, session_id, person):
+    """As whom the person may say what they thought of the session: the id of an attendee; None where they may not."""
+    with connection.cursor() as cursor:
+        cursor.execute(MAY_GIVE, {"session": session_id, "person": person.pk})
+        row = cursor.fetchone()
+    return row and row[0]
 
 
 @operation

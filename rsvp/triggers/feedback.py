@@ -9,9 +9,27 @@ AFTER_END = "rsvp_sessionfeedback_after_end"
 WAS_THERE = "rsvp_sessionfeedback_was_there"
 
 
+ATTENDED = """CASE
+                WHEN EXISTS (
+                    SELECT FROM check_ins c JOIN check_in_points p ON p.id = c.point_id
+                    WHERE p.session_id = {session} AND c.result = 'checked_in' AND c.undone_at IS NULL
+                ) THEN EXISTS (
+                    SELECT FROM check_ins c JOIN check_in_points p ON p.id = c.point_id
+                    WHERE p.session_id = {session} AND c.attendee_id = {attendee}
+                        AND c.result = 'checked_in' AND c.undone_at IS NULL
+                )
+                ELSE {capacity} IS NULL OR EXISTS (
+                    SELECT FROM session_rsvps r WHERE r.session_id = {session}
+                        AND r.attendee_id = {attendee} AND r.status = 'confirmed'
+                )
+            END"""
+"""Of whoever was at the event: whether they checked in at a point of the session; where it has none, or nobody
+was scanned there, whether they had a seat in it, or it had no limit of seats."""
+HERE = "a.status = 'active' AND a.attendance_status IN ('present', 'late')"
+
+
 def kept_right() -> Trigger:
-    """Who was there: whoever checked in at a point of the session; where it has none, or nobody was scanned
-    there, whoever was at the event and had a seat in it, or whose session had no limit of seats."""
+    attended = ATTENDED.format(session="NEW.session_id", attendee="NEW.attendee_id", capacity="session.capacity")
     return Trigger(
         name="kept_right",
         when=pgtrigger.Before,
@@ -29,22 +47,9 @@ def kept_right() -> Trigger:
             IF session.ends_at > clock_timestamp() OR session.status <> 'scheduled' THEN
                 {violation(AFTER_END, "feedback is for sessions that are over")}
             END IF;
-            SELECT CASE
-                WHEN EXISTS (
-                    SELECT FROM check_ins c JOIN check_in_points p ON p.id = c.point_id
-                    WHERE p.session_id = NEW.session_id AND c.result = 'checked_in' AND c.undone_at IS NULL
-                ) THEN EXISTS (
-                    SELECT FROM check_ins c JOIN check_in_points p ON p.id = c.point_id
-                    WHERE p.session_id = NEW.session_id AND c.attendee_id = NEW.attendee_id
-                        AND c.result = 'checked_in' AND c.undone_at IS NULL
-                )
-                ELSE session.capacity IS NULL OR EXISTS (
-                    SELECT FROM session_rsvps r WHERE r.session_id = NEW.session_id
-                        AND r.attendee_id = NEW.attendee_id AND r.status = 'confirmed'
-                )
-            END INTO was_there
+            SELECT {attended} INTO was_there
             FROM event_attendees a
-            WHERE a.id = NEW.attendee_id AND a.status = 'active' AND a.attendance_status IN ('present', 'late');
+            WHERE a.id = NEW.attendee_id AND {HERE};
             IF was_there IS NOT TRUE THEN
                 {violation(WAS_THERE, "feedback is for those who were there")}
             END IF;

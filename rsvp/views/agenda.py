@@ -5,6 +5,7 @@ it. Where htmx asks from the agenda, the answer is that card, and those that it 
 """
 
 import functools
+import unicodedata
 from itertools import groupby
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -16,6 +17,7 @@ from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.text import Truncator, slugify
 from django.utils.translation import gettext as _
@@ -24,7 +26,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from attendance.models import Attendee, CheckIn
 from config.errors import DomainError, NotFound, Unavailable
 from events import pages
 from events.models import Session
@@ -33,9 +34,9 @@ from .. import calendars
 from ..api.calendars import file
 from ..api.pace import retry_after, within_pace
 from ..forms import FeedbackForm, FilterForm, SeatsForm
-from ..models import RsvpStatus, SessionFeedback, WaitlistStatus
+from ..models import RsvpStatus, SessionFeedback, WaitlistEntry, WaitlistStatus
 from ..operations import agenda as reading
-from ..operations import feedback, feeds, line, reserving
+from ..operations import feedback, feeds, line, reserving, standing
 from ..operations.standing import SessionFull
 from . import cards
 
@@ -120,12 +121,18 @@ class Agenda:
 
 
 def _has_words(slot, text) -> bool:
-    """Every word, somewhere in what is known of the session."""
+    """Every word, somewhere in what is known of the session; with its accents or without."""
     if not text:
         return True
     known = [slot.title, slot.abstract, slot.room, slot.track, slot.session_type, *slot.speakers]
-    known = " ".join(known).casefold()
-    return all(word in known for word in text.casefold().split())
+    known = _plain(" ".join(known))
+    return all(word in known for word in _plain(text).split())
+
+
+def _plain(text) -> str:
+    if text.isascii():
+        return text.lower()
+    return "".join(one for one in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(one))
 
 
 @require_safe
@@ -143,26 +150,20 @@ def agenda(request, slug):
 def session_page(request, slug, session_id):
     event = pages.event_of(request, slug)
     card = card_of(request, event, session_id)
-    return _session(request, event, card, _feedback_form(request, event, card))
+    return _session(request, event, card, _feedback_form(request, card))
 
 
 def _session(request, event, card, form):
     here = reverse("session_page", args=[event.slug, card.slot.id])
     context = {"event": event, "tab": "agenda", "card": card, "here": here, "live": "page", "feedback": form}
-    return render(request, "rsvp/session.html", context | tell(request, [card]))
+    return render(request, "rsvp/session.html", context | tell_live(request, [card]))
 
 
-def _feedback_form(request, event, card, data=None):
-    """For those who were there, as rsvp.triggers.feedback has it; None for all others."""
-    attendee = person_of(request) and (
-        Attendee.objects.active().here().of_person(request.user).filter(event=event).first()
-    )
-    if not attendee or not card.is_over or card.state == "cancelled":
-        return None
-    scanned = CheckIn.objects.filter(
-        point__session=card.slot.id, attendee=attendee, result=CheckIn.Result.CHECKED_IN, undone_at=None
-    )
-    if card.slot.capacity is not None and card.state != "in" and not scanned.exists():
+def _feedback_form(request, card, data=None):
+    """For those who were there; None for all others."""
+    person = person_of(request)
+    attendee = person and card.is_over and feedback.may_give(session_id=card.slot.id, person=person)
+    if not attendee:
         return None
     given = SessionFeedback.objects.filter(session=card.slot.id, attendee=attendee).first()
     form = FeedbackForm(data, initial={"rating": given.rating, "comment": given.comment} if given else None)
@@ -177,7 +178,7 @@ def give_feedback(request, slug, session_id):
         return _to_sign_in(request, slug, session_id)
     event = pages.event_of(request, slug)
     card = card_of(request, event, session_id)
-    form = _feedback_form(request, event, card, request.POST)
+    form = _feedback_form(request, card, request.POST)
     if form is None:
         raise Http404
     if not form.is_valid():
@@ -233,13 +234,19 @@ def tell(request, shown) -> dict:
     return {"messages": rest}
 
 
+def tell_live(request, shown) -> dict:
+    """As :func:`tell`; what has no card is told within what htmx swaps, not above it."""
+    return {"messages": [], "rest": tell(request, shown)["messages"]}
+
+
 def _stands(request, event, seat) -> None:
     """How the person stands now."""
     pk = seat.session_id
     if seat.status == RsvpStatus.CONFIRMED:
         words = ngettext("You're in.", "You're in, with {count} seats.", seat.seats).format(count=seat.seats)
         level = messages.WARNING if seat.conflicts else messages.SUCCESS
-        say(request, pk, level, " ".join([words, *(_overlap(other, event) for other in seat.conflicts)]))
+        parts = [words, *(_overlap(other, event) for other in seat.conflicts)]
+        say(request, pk, level, format_html_join(" ", "{}", ((one,) for one in parts)))
     elif seat.status == WaitlistStatus.WAITING:
         words = _("You are {place} in line.").format(place=ordinal(seat.position))
         words = f"{words} " + _("As soon as there is a seat for you, we keep it and tell you.")
@@ -251,7 +258,8 @@ def _stands(request, event, seat) -> None:
 def _overlap(other, event) -> str:
     begins, ends = (moment.astimezone(event.zone).strftime("%H:%M") for moment in (other.starts_at, other.ends_at))
     title = Truncator(other.title).chars(80)
-    return _("It overlaps with {title}, {begins}–{ends}.").format(title=title, begins=begins, ends=ends)
+    times = format_html('<bdi dir="ltr">{}–{}</bdi>', begins, ends)
+    return format_html(_("It overlaps with {title}, {times}."), title=format_html("<bdi>{}</bdi>", title), times=times)
 
 
 # -- Doing ---------------------------------------------------------------------------------------------------
@@ -274,7 +282,12 @@ def act(function):
             raise Http404
         if not within_pace(request.user):
             wait = retry_after(request.user)
-            say(request, session_id, messages.ERROR, _("Wait a moment ({seconds} s).").format(seconds=wait))
+            words = ngettext(
+                "Too many changes at once: wait {seconds} second.",
+                "Too many changes at once: wait {seconds} seconds.",
+                wait,
+            )
+            say(request, session_id, messages.ERROR, words.format(seconds=wait))
         else:
             try:
                 function(request, event, session_id)
@@ -376,13 +389,29 @@ def offer(request, event, session_id):
         try:
             return _stands(request, event, line.accept(entry_id=entry, person=person))
         except (line.NoOffer, line.OfferExpired):
-            words = _("The time to answer has passed: the seat goes to the next in line.")
-            return say(request, session_id, messages.ERROR, words)
+            return say(request, session_id, messages.ERROR, _passed(entry))
     try:
         line.decline(entry_id=entry, person=person)
     except line.NoOffer:
         return say(request, session_id, messages.WARNING, _("This offer was over already."))
     return say(request, session_id, messages.SUCCESS, _("Thank you: the seat goes to the next in line."))
+
+
+def _passed(entry_id) -> str:
+    """What became of a place in line whose offer is no more; it doesn't wait for the sweep."""
+    entry = WaitlistEntry.objects.get(pk=entry_id)
+    line.settle(session_id=entry.session_id)
+    entry.refresh_from_db()
+    words = _("The time to answer has passed: the seat goes to the next in line.")
+    match entry.status:
+        case WaitlistStatus.OFFERED:
+            return _("The time to answer had passed. As nobody else waits, a seat is kept for you once more.")
+        case WaitlistStatus.WAITING:
+            place = ordinal(standing.position(entry.pk))
+            return words + " " + _("You are {place} in line now.").format(place=place)
+        case WaitlistStatus.EXPIRED:
+            return words
+    return _("This offer was over already.")
 
 
 @act
@@ -392,8 +421,9 @@ def _give_up(request, event, session_id):
         seat = line.leave(session_id=session_id, person=request.user)
         words = _("You left the line.") if not seat.rsvp_id or seat.status != RsvpStatus.CONFIRMED else _("You're in.")
     else:
-        reserving.cancel(session_id=session_id, person=request.user)
-        words = _("You gave your seat back.")
+        seat = reserving.cancel(session_id=session_id, person=request.user)
+        words = ngettext("You gave your seat back.", "You gave your {count} seats back.", seat.seats or 1)
+        words = words.format(count=seat.seats)
     say(request, session_id, messages.SUCCESS, words)
 
 
@@ -401,7 +431,7 @@ def _give_up(request, event, session_id):
 @never_cache
 @vary_on_headers("HX-Request")
 def cancel(request, slug, session_id):
-    """Asks first, and says what happens."""
+    """Asks first, and says what happens; with ``keep``, for htmx: the card as it was before it asked."""
     if request.method == "POST":
         return _give_up(request, slug, session_id)
     if person_of(request) is None:
@@ -409,8 +439,11 @@ def cancel(request, slug, session_id):
     event = pages.event_of(request, slug)
     card = card_of(request, event, session_id)
     back = back_of(request, slug, session_id)
+    if "keep" in request.GET:
+        return _as_it_stands(request, event, card, back)
     if card.act not in ("cancel", "leave"):
-        return pages.see(f"{back}#s-{session_id}")
+        say(request, session_id, messages.WARNING, _("This changed meanwhile."))
+        return _as_it_stands(request, event, card, back)
     card.asks = True
     context = {"event": event, "tab": "agenda", "card": card, "here": back}
     if not is_live(request):
@@ -418,3 +451,16 @@ def cancel(request, slug, session_id):
     page = _page_at(back, event)
     context["live"] = "card" if page == "agenda" else "page"
     return render(request, "rsvp/box.html" if page == "session_page" else "rsvp/card.html", context)
+
+
+def _as_it_stands(request, event, card, back):
+    """Nothing is asked: where the card is alone, htmx gets it anew; My Schedule is seen anew as a whole."""
+    if not is_live(request):
+        return pages.see(f"{back}#s-{card.slot.id}")
+    page = _page_at(back, event)
+    if page == "agenda":
+        return _swapped(request, event, card.slot.id, back)
+    if page != "session_page":
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    context = {"event": event, "card": card, "here": back, "live": "page"}
+    return render(request, "rsvp/box.html", context | tell_live(request, [card]))

@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from events import pages
+from events.models import Event, Session
 
 from ..api.calendars import address
 from ..operations import agenda, feeds
 from . import cards
-from .agenda import tell
+from .agenda import tell_live
 
 
 @require_safe
@@ -44,10 +45,12 @@ def my_schedule(request, slug):
         "past_count": sum(len(some) for *_day, some in past),
         "is_empty": not found,
         "is_attendee": event.my_attendee_id is not None,
+        "is_over": event.status in Event.Status.OVER or event.ends_at <= timezone.now(),
+        "has_agenda": bool(found) or Session.objects.filter(event=event).exists(),
         "here": request.path,
         "live": "page",
     }
-    return render(request, "rsvp/my_schedule.html", context | tell(request, found))
+    return render(request, "rsvp/my_schedule.html", context | tell_live(request, found))
 
 
 def _name_of(day, today) -> str:

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from attendance.models import Attendee
+from attendance.models import Attendee, CheckIn
 from events.models import Event, Session
 from rsvp.api.calendars import address as feed_address
 from rsvp.models import CalendarFeed, RsvpSettings, SessionFeedback, SessionLine, SessionRsvp, WaitlistEntry
@@ -17,7 +17,9 @@ from rsvp.operations import line, reserving
 from rsvp.operations import sessions as acts
 from tests.factories import (
     AttendeeFactory,
+    CheckInPointFactory,
     EventFactory,
+    JoinRequestFactory,
     RoomFactory,
     SessionFactory,
     SessionRsvpFactory,
@@ -140,6 +142,8 @@ def test_today_is_shown_first_while_the_event_runs(page, conference):
         ("room={lab}", "b"),
         ("track=DB&q=grace", "a"),
         ("q=grace&day={second}", "b"),
+        ("q=lucia", "c"),
+        ("q=R%C3%81DIO", "c"),
         ("q=nothing+of+this", ""),
         ("q=%00&track=no&room=x&day=never", "a"),
     ],
@@ -149,7 +153,7 @@ def test_a_search_goes_through_all_days(page, conference, query, found):
     sessions = {
         "a": at(conference, 0, title="Locks", track="DB"),
         "b": at(conference, 24, title="Latches", room=lab),
-        "c": at(conference, 48, title="Keys", track="DB", abstract="Gesperrt"),
+        "c": at(conference, 48, title="Keys", track="DB", abstract="Gesperrt: Lucía's radio"),
     }
     grace = SpeakerFactory(event=conference, name="Grace")
     for name in "ab":
@@ -174,6 +178,8 @@ def test_rsvp_takes_a_seat_and_says_what_it_overlaps(page, conference, ada):
     assert card(answer, first) == (
         "10:00–10:45 Locks 1 of 9 seats You're in Overlaps with Latches, 10:30–11:15. Cancel"
     )
+    isolated = '<bdi>Locks</bdi>, <bdi dir="ltr">10:00–10:45</bdi>.'
+    assert f"It overlaps with {isolated}" in answer.content.decode()  # words of any direction around it
     do(page, "session_rsvp", second)
     assert SessionRsvp.objects.filter(attendee=ada, status="confirmed").count() == 2
 
@@ -192,7 +198,8 @@ def test_seats_for_plus_ones_and_by_the_line_where_there_are_not_enough(page, co
     assert card(answer, session) == (
         "10:00–10:45 Locks 4 of 4 seats You're in, with 2 seats You're in, with 2 seats. Give the seats back"
     )
-    do(page, "session_cancel", session, what="seat")
+    answer = do(page, "session_cancel", session, what="seat")
+    assert "You gave your 2 seats back." in card(answer, session)
     answer = do(page, "session_rsvp", session, seats="line-3")
     assert "1st in line for 3 seats together" in card(answer, session)
     assert WaitlistEntry.objects.get().party_size == 3
@@ -263,13 +270,24 @@ def test_an_offer_that_passed_is_answered_in_plain_words(page, conference, ada):
     entry = offered(session, ada)
     ago = timezone.now() - timedelta(minutes=1)
     WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=ago, told_at=ago)
-    words = "You didn't answer in time: the seat goes to the next in line."
-    assert words in card(page.get(address("agenda")), session)
-    told = "The time to answer has passed: the seat goes to the next in line."
-    assert told in card(do(page, "session_offer", session, entry=entry.pk, answer="accept"), session)
-    line.catch_up()
-    entry.refresh_from_db()
-    assert not SessionRsvp.objects.filter(attendee=ada).exists()
+    reserving.reserve(session_id=at(conference, 0, title="Keys").pk, person=ada.user_profile)
+    head = "10:00–10:45 Locks 1 of 1 seat · full"
+    words = "You didn't answer in time: the seat goes to the next in line. Leave the line"
+    assert card(page.get(address("agenda")), session) == f"{head} {words}"
+    again = do(page, "session_offer", session, entry=entry.pk, answer="accept")
+    assert "As nobody else waits, a seat is kept for you once more." in card(again, session)
+    WaitlistEntry.objects.filter(pk=entry.pk).update(offer_expires_at=ago, told_at=ago)
+    WaitlistEntryFactory(session=session)
+    told = "The time to answer has passed: the seat goes to the next in line. You are 1st in line now."
+    for _click in range(2):
+        answer = do(page, "session_offer", session, entry=entry.pk, answer="accept")
+        assert card(answer, session) == (
+            f"{head} · 1 waiting 1st in line Would overlap with Keys, 10:00–10:45. {told} Leave the line"
+        )
+    line.leave(session_id=session.pk, person=ada.user_profile)
+    answer = do(page, "session_offer", session, entry=entry.pk, answer="accept")
+    assert "This offer was over already." in card(answer, session)
+    assert not SessionRsvp.objects.filter(attendee=ada, session=session).exists()
 
 
 @pytest.mark.parametrize("entry", ["", "no", "00000000-0000-7000-8000-000000000000"])
@@ -348,7 +366,30 @@ def test_a_line_that_takes_nobody_says_so(page, conference):
 def test_an_event_that_is_over_gives_no_seats(page, conference):
     session = at(conference, 0)
     Event.objects.filter(pk=conference.pk).update(status="completed")
-    assert card(page.get(address("agenda")), session).endswith("The event is over.")
+    assert "The event is over, and you had no seat in a session." in text(page.get(address("my_schedule")))
+    assert card(page.get(address("agenda")), session).endswith(" Over")
+
+
+def test_an_event_that_was_cancelled_looks_it_wherever_one_has_a_seat(page, conference, ada):
+    session, _clashing = at(conference, 0), at(conference, 0)
+    SessionRsvpFactory(session=session, attendee=ada)
+    pages = [address(name) for name in ("event_page", "agenda", "my_schedule", "my_ticket")]
+    pages.append(address("session_page", session))
+    alive = ("You're in", "You're coming", "RSVP", "calendar", "Show it at the door", "verlap", 'class="card ok')
+    shown = " ".join(unescape(page.get(one).content.decode()) for one in pages)
+    assert [words for words in alive if words not in shown] == [] and "This event" not in text(page.get(pages[0]))
+
+    Event.objects.filter(pk=conference.pk).update(status="cancelled")
+    for one in pages:
+        html = unescape(page.get(one).content.decode())
+        assert '<p class="notice bad">This event was cancelled.</p>' in html, one
+        assert [words for words in alive if words in re.sub(r"(?s)<head>.*?</head>|[\w/-]*/rsvp/", "", html)] == [], one
+    assert "Cancelled You had a seat here." in card(page.get(address("agenda")), session)
+    assert "You were on the list" in text(page.get(address("event_page")))
+
+    Event.objects.filter(pk=conference.pk).update(status="completed")
+    for one in pages:
+        assert '<p class="notice">This event is over.</p>' in page.get(one).content.decode(), one
 
 
 def test_a_stranger_looks_and_is_led_to_sign_in_and_back(client, conference):
@@ -370,10 +411,14 @@ def test_a_stranger_looks_and_is_led_to_sign_in_and_back(client, conference):
 
 def test_whoever_is_no_attendee_is_led_to_join(client, conference):
     session = at(conference, 0, title="Locks")
-    client.force_login(UserProfileFactory())
+    person = UserProfileFactory()
+    client.force_login(person)
     answer = client.get(address("agenda"))
     assert card(answer, session) == "10:00–10:45 Locks Join the event to RSVP"
     assert f'href="{reverse("join_page", args=["conf"])}"' in answer.content.decode()
+    JoinRequestFactory(event=conference, user_profile=person)
+    words = "10:00–10:45 Locks Your request to join the event is waiting: once you are in, you can RSVP."
+    assert card(client.get(address("agenda")), session) == words
     assert "Only attendees of the event can do this." in card(do(client, "session_rsvp", session), session)
     assert "My Schedule is for people who attend the event." in text(client.get(address("my_schedule")))
 
@@ -425,7 +470,7 @@ def test_the_sixth_click_in_a_minute_waits(page, conference, ada, as_person):
         do(page, "session_rsvp", session)
     assert as_person(ada.user_profile).delete(f"/api/v1/sessions/{session.pk}/rsvp/").status_code == 200
     answer = do(page, "session_rsvp", session)
-    assert re.search(r"Wait a moment \(([1-9]|[1-5]\d|60) s\)\. RSVP$", card(answer, session))
+    assert re.search(r"Too many changes at once: wait ([1-9]|[1-5]\d|60) seconds?\. RSVP$", card(answer, session))
     assert not SessionRsvp.objects.get().is_confirmed
 
 
@@ -456,11 +501,14 @@ def test_a_sessions_page_has_all_of_it_and_no_markup_of_others(page, conference)
         0,
         title="<b>Locks</b>",
         abstract="First.\n\nSee https://example.org/x?a=1&b=2 <script>alert(1)</script>",
-        language="en",
+        language="pt-BR",
         url="https://example.org/locks",
     )
     answer = page.get(address("session_page", session))
     html = answer.content.decode()
+    assert "Language Brazilian Portuguese" in text(answer)
+    moved(session, language="Klingon")
+    assert "Language Klingon" in text(page.get(address("session_page", session)))
     assert "<script>alert" not in html and "<b>Locks" not in html
     assert '<a href="https://example.org/x?a=1&amp;b=2" rel="nofollow">https://example.org/x?a=1&amp;b=2</a>' in html
     assert f'href="{address("session_calendar", session)}"' in html and 'href="https://example.org/locks"' in html
@@ -507,8 +555,55 @@ def test_no_feedback_by_others_or_before_the_end(page, conference, been, ada):
     assert not SessionFeedback.objects.exists()
 
 
+def scanned(point, attendee):
+    CheckIn.objects.create(
+        event=point.event, point=point, attendee=attendee, result="checked_in", checked_in_at=timezone.now()
+    )
+
+
+@pytest.mark.parametrize("capacity", [5, None])
+def test_once_somebody_was_scanned_feedback_is_for_those_who_were(page, conference, been, ada, capacity):
+    moved(been, capacity=capacity)
+    point = CheckInPointFactory(event=conference, session=been, kind="session")
+    scanned(point, AttendeeFactory(event=conference))
+    assert "Your feedback" not in text(page.get(address("session_page", been)))
+    assert page.post(address("session_feedback", been), {"rating": "4"}).status_code == 404
+    scanned(point, ada)
+    assert page.post(address("session_feedback", been), {"rating": "4"}).status_code == 303
+    assert SessionFeedback.objects.get().attendee_id == ada.pk
+
+
+def test_what_changed_meanwhile_is_said_where_htmx_asked(page, conference, ada):
+    """A seat that was given back on another phone; My Schedule has no card of it any more."""
+    session = at(conference, 0, title="Locks")
+    htmx = {"HX-Request": "true"}
+
+    def asked(back):
+        return page.get(f"{address('session_cancel', session)}?next={back}", headers=htmx)
+
+    for back in (address("agenda"), address("session_page", session)):
+        answer = asked(back)
+        assert answer.status_code == 200 and "<html" not in answer.content.decode()
+        assert card(answer, session).endswith("This changed meanwhile. RSVP")
+    answer = asked(address("my_schedule"))
+    assert (answer.headers["HX-Refresh"], answer.content) == ("true", b"")
+    html = page.get(address("my_schedule")).content.decode()
+    assert "This changed meanwhile." in read(html.partition('id="live"')[2])
+    # Kept, the question is gone; given back, it is told within what htmx swaps, as there is no card.
+    reserving.reserve(session_id=session.pk, person=ada.user_profile)
+    answer = page.get(f"{address('session_cancel', session)}?keep=1&next={address('agenda')}", headers=htmx)
+    assert card(answer, session) == "10:00–10:45 Locks You're in Cancel"
+    html = asked(address("my_schedule")).content.decode()
+    assert f'hx-get="{address("my_schedule")}" hx-select="#live" hx-target="#live"' in html
+    form = {"next": address("my_schedule"), "what": "seat"}
+    html = page.post(address("session_cancel", session), form, headers=htmx, follow=True).content.decode()
+    assert read(html.partition('id="live"')[2]).startswith(
+        "> My Schedule Times in America/New_York You gave your seat back. Nothing here yet."
+    )
+
+
 def test_my_schedule_by_days_of_the_event(page, conference, ada):
-    assert "Nothing here yet. Choose what you want to see, and it stands here. To the agenda" in text(
+    assert "There is no agenda yet. Once there is, you choose there what you want to see. About the event" in text(
         page.get(address("my_schedule"))
     )
     mine, other, gone, past, full, next_day = (
@@ -516,6 +611,8 @@ def test_my_schedule_by_days_of_the_event(page, conference, ada):
         for hours, title in ((0, "Mine"), (0.5, "Other"), (2, "Gone"), (3, "Past"), (4, "Full"), (24, "Next"))
     )
     taken(full, 1)
+    empty = "Nothing here yet. Choose what you want to see, and it stands here. To the agenda"
+    assert empty in text(page.get(address("my_schedule")))
     for session in (mine, other, gone, past, next_day):
         reserving.reserve(session_id=session.pk, person=ada.user_profile)
     line.join(session_id=full.pk, person=ada.user_profile)
@@ -580,7 +677,7 @@ def test_a_page_asks_the_database_as_often_however_many_sessions(
         session.speakers.add(SpeakerFactory(event=conference))
     with django_assert_num_queries(14):
         assert page.get(address("agenda")).content.decode().count("<article") == count
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(13):
         assert page.get(address("session_page", session)).status_code == 200
     SessionRsvp.objects.bulk_create(
         SessionRsvp(event=conference, session=one, attendee=ada)

@@ -239,7 +239,7 @@ Every answer of the API that is no success has one shape:
 {{"type": "client_error", "errors": [{{"code": "event_full", "detail": "…", "attr": null}}]}}
 ```
 
-Programs go by `code`; `detail` is for people and comes in their language. `type` is
+Programs go by `code`; `detail` is a sentence for people. `type` is
 `validation_error` where a field is wrong: then `attr` names it, and the code is one of a field's
 (`required`, `null`, `blank`, `invalid`, `max_length`, `min_value`, `invalid_choice` …). All others
 are below; where it says so, an error has `details` as well: the facts of its sentence, for programs.

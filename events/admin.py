@@ -16,10 +16,16 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
 from config import integrity
 from config.admin import Act, DomainAdmin, HistoryAdmin, ReadOnly, Scoped, ScopedFilter, banner, card
@@ -40,7 +46,7 @@ STATUS_COLOURS = {
 
 def local(moment, zone) -> str:
     """A time as people at the event read it."""
-    return moment.astimezone(zone).strftime("%a %d %b %Y, %H:%M %Z") if moment else "–"
+    return moment.astimezone(zone).strftime("%a %-d %b %Y, %H:%M %Z") if moment else "–"
 
 
 @display(description=_("person"), header=True)
@@ -338,7 +344,7 @@ class DayFilter(admin.SimpleListFilter):
         days = event.sessions.annotate(day=TruncDate("starts_at", tzinfo=event.zone)).order_by("day")
         return [
             *self.words,
-            *((day.isoformat(), day.strftime("%a %d %b")) for day in days.values_list("day", flat=True).distinct()),
+            *((day.isoformat(), day.strftime("%a %-d %b")) for day in days.values_list("day", flat=True).distinct()),
         ]
 
     def queryset(self, request, queryset):
@@ -378,8 +384,32 @@ def seats(session):
     )
 
 
+class SessionForm(forms.ModelForm):
+    """A time outside the event's own is asked about before everybody is told of it."""
+
+    outside = forms.BooleanField(
+        label=_("It lies outside the event's time on purpose"), required=False, widget=forms.HiddenInput
+    )
+
+    def clean(self):
+        cleaned = super().clean()
+        event = cleaned.get("event") or getattr(self.instance, "event", None)
+        starts, ends = cleaned.get("starts_at"), cleaned.get("ends_at")
+        if not (event and starts and ends and {"starts_at", "ends_at"}.intersection(self.changed_data)):
+            return cleaned
+        if event.starts_at <= starts and ends <= event.ends_at:
+            return cleaned
+        self.fields["outside"].widget = UnfoldBooleanWidget()
+        if not cleaned.get("outside"):
+            sentence = _("The event is from {} to {}. If this is right all the same, say so here, and save again.")
+            times = local(event.starts_at, event.zone), local(event.ends_at, event.zone)
+            self.add_error("outside", sentence.format(*times))
+        return cleaned
+
+
 @admin.register(Session)
 class SessionAdmin(OfEvent, HistoryAdmin):
+    form = SessionForm
     list_display = ["short_title", "starts", "where", "track", seats, "waiting", "event", "state"]
     list_filter = [("event", ScopedFilter), "status", DayFilter, SeatsFilter, LineFilter, RoomSizeFilter]
     list_select_related = ["event", "room"]
@@ -388,19 +418,30 @@ class SessionAdmin(OfEvent, HistoryAdmin):
     readonly_fields = ["status"]
     fieldsets = [
         (None, {"fields": ["event", "title", "abstract", ("session_type", "track"), ("language", "url"), "speakers"]}),
-        (_("When and where"), {"fields": ["starts_at", "ends_at", "room", "status"]}),
+        (_("When and where"), {"fields": ["starts_at", "ends_at", "outside", "room", "status"]}),
         (_("Places"), {"fields": ["capacity", "rsvp_opens_at", "rsvp_closes_at"]}),
     ]
+
+    def get_fieldsets(self, request, obj=None):
+        """Who only looks is asked nothing."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if self.shows_history or not (
+            self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        ):
+            asked = {"fields": ["starts_at", "ends_at", "room", "status"]}
+            return [(title, asked if "outside" in shown["fields"] else shown) for title, shown in fieldsets]
+        return fieldsets
 
     @display(description=_("room"), ordering="room__name")
     def where(self, session):
         if not session.room_is_too_small:
             return session.room
-        sentence = _("The room has {} seats only").format(session.room.capacity)
+        seats = session.room.capacity
         return format_html(
-            '{} <span class="material-symbols-outlined turnout-small-room" role="img" aria-label="{}" title="{}">'
-            "warning</span>",
-            *(session.room, sentence, sentence),
+            '<span class="turnout-where">{} <span class="turnout-small-room">'
+            '<span class="material-symbols-outlined" aria-hidden="true">warning</span> {}</span></span>',
+            session.room,
+            ngettext("{} seat only", "{} seats only", seats).format(seats),
         )
 
     @display(description=_("waiting"), ordering="waitlist_length")

@@ -1,8 +1,11 @@
 """Join requests, invitation links and bans; and what this app adds to the pages of events and attendees."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, F, Q
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
@@ -148,8 +151,8 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     list_display = ["label", "event", "used", "valid_until", "usable"]
     list_select_related = ["event", "guest"]
     search_fields = ["label"]
-    fields = ["event", "guest", "label", "max_uses", "expires_at", "uses", "revoked_at", "code"]
-    readonly_fields = ["guest", "uses", "revoked_at", "code"]
+    fields = ["event", "guest", "label", "max_uses", "expires_at", "uses", "revoked_at", "address", "code"]
+    readonly_fields = ["guest", "uses", "revoked_at", "address", "code"]
     acts = (
         Act(
             name="revoke",
@@ -200,7 +203,19 @@ class InvitationLinkAdmin(OfEvent, HistoryAdmin):
     def usable(self, link):
         return link.is_valid
 
-    @display(description=_("invitation code, for the app"))
+    @display(description=_("address to send them"))
+    def address(self, link):
+        """Of the page that lets in; a click on it chooses the whole."""
+        if not link.pk or not link.event_id:
+            return _("It is here as soon as the link is saved.")
+        page = settings.SITE_URL + reverse("join_page", args=[link.event.slug])
+        return format_html(
+            '<input class="turnout-address" type="text" readonly value="{}" aria-label="{}" onfocus="this.select()">',
+            f"{page}?{urlencode({'code': link.token})}",
+            _("Address to send them"),
+        )
+
+    @display(description=_("the same as a code, for the app"))
     def code(self, link):
         return link.token if link.pk and link.event_id else "–"
 
@@ -267,8 +282,8 @@ extend(
         key="guest_id",
         permission="messaging.change_eventguest",
         done=ngettext_lazy(
-            "link made, and sent to nobody: copy the code from the invitation's page",
-            "links made, and sent to nobody: copy each code from the invitation's page, which the guest's leads to",
+            "link made, and sent to nobody: copy its address from the invitation's page",
+            "links made, and sent to nobody: copy each address from the invitation's page, which the guest's leads to",
             "count",
         ),
         leads=True,
@@ -299,7 +314,7 @@ card_annotations.append(
 
 
 def invitations_of_guest(request, guest):
-    """The personal links of a guest, the newest first, where one gets their code."""
+    """The personal links of a guest, the newest first, where one gets their address."""
     if not request.user.has_perm("requests.change_invitationlink", guest):
         return []
     return [

@@ -1,11 +1,13 @@
 """Asking to join on the web, and coming in by an invitation; one's standing on the event page."""
 
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from attendance.models import Attendee
 from attendance.operations import room
 from config.api import within
 from config.errors import DomainError, NotFound
@@ -32,13 +34,22 @@ def standing(request, event):
         "asks": asks,
         "at_once": event.approval_mode == Event.ApprovalMode.AUTO,
         "full": event.seats_left == 0,
+        "joins": _joins(event, row),
     }
 
 
 def _request_of(request, event) -> JoinRequest | None:
     if event.my_request_status is None:
         return None
-    return JoinRequest.objects.of_person(request.user).filter(event=event).first()
+    was_in = Exists(Attendee.objects.filter(join_request=OuterRef("pk")))
+    return JoinRequest.objects.of_person(request.user).filter(event=event).annotate(was_in=was_in).first()
+
+
+def _joins(event, row) -> str:
+    """What the way in is called: on its button, and where it leads."""
+    if event.approval_mode == Event.ApprovalMode.AUTO and event.seats_left != 0:
+        return _("Join")
+    return _("Ask again") if row else _("Ask to join")
 
 
 # -- Asking ------------------------------------------------------------------------------------
@@ -60,7 +71,7 @@ def _ask(request, slug):
     if not pending and (event.my_attendee_id or (row is not None and row.status != Status.CANCELLED)):
         return pages.see("event_page", slug)
     if event.status != Event.Status.PUBLISHED:
-        raise room.EventClosed(status=event.get_status_display().lower())
+        raise room.ClosedToGuests(event)
     before = {"plus_ones": row.plus_ones, "comments": row.comments} if pending else None
     form = JoinForm(request.POST or None, initial=before, most=event.max_plus_ones)
     if form.is_valid():
@@ -74,7 +85,8 @@ def _ask(request, slug):
         else:
             _tell(request, row, pending)
             return pages.see("event_page", slug)
-    return render(request, "web/join.html", {"event": event, "tab": "event", "form": form, "pending": pending})
+    context = {"event": event, "tab": "event", "form": form, "pending": pending, "joins": _joins(event, row)}
+    return render(request, "web/join.html", context)
 
 
 def _tell(request, row, pending):

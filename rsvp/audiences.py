@@ -14,7 +14,7 @@ class SessionsField(forms.ModelMultipleChoiceField):
     def label_from_instance(self, session):
         off = _("cancelled") if session.status == SessionStatus.CANCELLED else ""
         begins = session.starts_at.astimezone(session.event.zone)
-        return " · ".join(filter(None, [session.title, f"{begins:%a %d %b, %H:%M}", str(off)]))
+        return " · ".join(filter(None, [session.title, f"{begins:%a %-d %b, %H:%M}", str(off)]))
 
 
 def _sessions_of(event):

@@ -27,6 +27,20 @@ class EventClosed(DomainError):
     message = _("The event is {status}: nobody can be let in or out.")
 
 
+class ClosedToGuests(EventClosed):
+    """:class:`EventClosed`, said to somebody who would like to come."""
+
+    message = _("You can't join this event: {why}.")
+    reasons = {
+        Event.Status.DRAFT: _("it isn't open yet"),
+        Event.Status.COMPLETED: _("it is over"),
+        Event.Status.CANCELLED: _("it was cancelled"),
+    }
+
+    def __init__(self, event):
+        super().__init__(why=self.reasons[event.status])
+
+
 class EventFull(DomainError):
     code = "event_full"
     message = _("The event is full: {taken} of {capacity} places taken; this request needs {needed}.")
@@ -37,7 +51,7 @@ class EventFull(DomainError):
 class TooManyPlusOnes(DomainError):
     code = "too_many_plus_ones"
     status = 400
-    message = _("At most {allowed} plus-ones for each person are allowed at this event.")
+    message = _("At most {allowed} may come along with each person at this event.")
     plain = _("More plus-ones than this event allows.")
     constraints = ("requests_joinrequest_plus_ones_allowed",)
 
@@ -47,6 +61,12 @@ class Banned(DomainError):
     status = 403
     message = _("This person may not attend this event.")
     constraints = ("requests_ban_keeps_out",)
+
+
+class YouAreBanned(Banned):
+    """:class:`Banned`, said to whom it is about."""
+
+    message = _("You can't attend this event.")
 
 
 class AlreadyAttending(DomainError):

@@ -73,7 +73,7 @@ def summary(demo: Demo) -> list[str]:
             pending = JoinRequest.objects.pending().filter(event=event).count()
             expected = Attendee.objects.in_room(event)
             came = f"{expected.here().count()} of {expected.count()} came" if expected.here().exists() else ""
-            day = f"{event.starts_at.astimezone(event.zone):%a %d %b %H:%M}"
+            day = f"{event.starts_at.astimezone(event.zone):%a %-d %b %H:%M}"
             line = f"  {day}  {event.title:34.34} {event.status:10} {places:18} {f'{pending} pending':11} {came}"
             lines.append(line.rstrip())
     lines.append(

@@ -176,7 +176,7 @@ def pickable(event, term="") -> tuple[models.QuerySet, models.QuerySet]:
 def event_label(event) -> str:
     """An event as the list of choices shows it."""
     cancelled = _("cancelled") if event.status == Event.Status.CANCELLED else ""
-    return " · ".join(filter(None, [str(event), f"{event.starts_at.astimezone(event.zone):%d %b %Y}", str(cancelled)]))
+    return " · ".join(filter(None, [str(event), f"{event.starts_at.astimezone(event.zone):%-d %b %Y}", str(cancelled)]))
 
 
 def picked_label(one) -> str:

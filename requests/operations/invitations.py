@@ -61,7 +61,9 @@ def accept(*, token: str, person) -> Outcome:
         raise InvitationWithdrawn
     if not link.is_valid:
         raise InvitationInvalid
-    join_requests.refuse_banned(event, person.pk)
+    join_requests.refuse_banned(event, person.pk, room.YouAreBanned)
+    if not event.is_open:
+        raise room.ClosedToGuests(event)
     reason = f"invitation link {link.pk}"
     request = JoinRequest.objects.filter(event=event, user_profile=person).first()
     if request:

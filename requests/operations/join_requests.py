@@ -76,8 +76,8 @@ def send(*, event_id, person, plus_ones: int = 0, comments: str = "") -> Outcome
     if request and request.status != Status.CANCELLED:
         return Outcome(request, changed=False)
     if event.status != Event.Status.PUBLISHED:
-        raise room.EventClosed(status=event.get_status_display().lower())
-    refuse_banned(event, person.pk)
+        raise room.ClosedToGuests(event)
+    refuse_banned(event, person.pk, room.YouAreBanned)
     if plus_ones > event.max_plus_ones:
         raise room.TooManyPlusOnes(allowed=event.max_plus_ones)
     made = request is None
@@ -225,10 +225,10 @@ def _backfill_event(*, event_id, rows) -> int:
 # -- what the acts share -------------------------------------------------------------------------
 
 
-def refuse_banned(event: Event, user_profile_id) -> None:
-    """Raises Banned."""
+def refuse_banned(event: Event, user_profile_id, error=room.Banned) -> None:
+    """Raises Banned, in the words of ``error``."""
     if Ban.objects.filter(event=event, user_profile_id=user_profile_id).exists():
-        raise room.Banned
+        raise error
 
 
 def approve_locked(event: Event, request: JoinRequest, *, actor, reason: str) -> None:

@@ -150,7 +150,7 @@ def test_page_tells_what_is_wrong_with_the_file(visit, event, organizer):
 def test_page_writes_times_so_that_day_and_month_are_told(visit, event, bo, organizer):
     rows = "Email,Join time\nbo@example.org,03/05/2024 19:31\n"
     page = visit(organizer, **fields_for(event, rows)).content.decode()
-    assert '<span class="font-semibold">Bo Ek</span>, Fri 03 May 2024, 19:31 CEST</li>' in page
+    assert '<span class="font-semibold">Bo Ek</span>, Fri 3 May 2024, 19:31 CEST</li>' in page
 
 
 def test_page_warns_of_a_list_of_another_event_and_names_what_is_not_used(visit, event, bo, organizer):

@@ -532,11 +532,12 @@ def test_sessions_are_in_their_events_zone_also_when_new(desk, event):
         "starts_at_1": "09:30",
         "ends_at_0": "2030-07-01",
         "ends_at_1": "10:00",
+        "outside": "on",
     }
     assert desk.post(reverse("admin:events_session_add"), data).status_code == 302
     session = Session.objects.get()
     assert session.starts_at == datetime(2030, 7, 1, 9, 30, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert "Mon 01 Jul 2030, 09:30 CEST" in desk.get(reverse("admin:events_session_changelist")).content.decode()
+    assert "Mon 1 Jul 2030, 09:30 CEST" in desk.get(reverse("admin:events_session_changelist")).content.decode()
 
 
 # -- What is heard of a page ------------------------------------------------------------------------------

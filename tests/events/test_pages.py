@@ -1,5 +1,6 @@
 """The event page and the list, and what all attendees' pages share."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.http import Http404, HttpResponse
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -83,7 +85,7 @@ def test_who_sees_which_event(client, visibility, status, seen):
     ("fields", "words"),
     [
         ({"status": "cancelled"}, "This event was cancelled."),
-        ({"status": "completed"}, "Over"),
+        ({"status": "completed"}, "This event is over."),
         ({"starts_at": timezone.now() - timedelta(hours=1)}, "Going on now"),
         ({"starts_at": timezone.now() - timedelta(days=2)}, "Over"),
         ({"capacity": 0}, "Full"),
@@ -107,6 +109,45 @@ def test_the_list_has_ones_own_first_and_no_secrets(client, person):
     assert len(queries) == 4  # the session, the person, their events, the others
     client.logout()
     assert [one.title for one in client.get("/e/").context["others"]] == ["Open one", "Asked one"]
+
+
+@pytest.mark.parametrize("language", ["ar", "fa", "de", "fr", "ja"])
+def test_pages_are_wholly_in_the_language_that_there_is(client, language):
+    phone = {"HTTP_ACCEPT_LANGUAGE": f"{language},en;q=0.5"}
+    for path in (f"/e/{EventFactory().slug}/", "/sign-in/", "/admin/login/"):
+        answer = client.get(path, **phone)
+        page = text(answer)
+        assert ' lang="en"' in page and 'dir="rtl"' not in page and answer["Content-Language"] == "en", path
+    refused = client.post("/sign-in/", {"email": ""}, **phone)
+    assert "This field is required." in text(refused)
+    client.force_login(UserProfileFactory(is_superuser=True), backend="events.sign_in.EmailBackend")
+    page = text(client.get("/admin/events/event/", **phone))
+    assert '<html lang="en" dir="ltr"' in page and "Add event" in page and "Log out" in page
+
+
+# -- A page that is too old --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "referer", "back"),
+    [
+        ("/e/conf/join/", "http://testserver/e/conf/join/?code=a%3Ab#x", "/e/conf/join/?code=a%3Ab"),
+        ("/e/conf/join/", "http://evil.example/e/conf/", "/e/"),
+        ("/e/conf/join/", "http://testserver//evil.example/", "/e/"),
+        ("/e/conf/join/", "http://[", "/e/"),
+        ("/sign-in/", None, "/e/"),
+        ("/admin/login/", "http://testserver/admin/login/?next=/admin/", "/admin/login/?next=/admin/"),
+        ("/admin/login/", None, "/"),
+    ],
+)
+def test_a_button_on_a_page_that_is_too_old_leads_back_to_it(path, referer, back):
+    EventFactory(slug="conf")
+    answer = Client(enforce_csrf_checks=True).post(path, headers={"Referer": referer} if referer else {})
+    page = text(answer)
+    assert answer.status_code == 403 and "This page was too old." in page
+    assert "Open it again, and press the button once more." in page
+    assert re.findall('<a href="([^"]*)"', page) == [back]
+    assert "'unsafe" not in answer["Content-Security-Policy"] and " style=" not in page and "<script" not in page
 
 
 # -- What views share --------------------------------------------------------------------------------

@@ -506,7 +506,7 @@ def test_a_message_is_scheduled_and_taken_off_the_schedule(desk, event):
     guests(event, "Anna")
     due = timezone.now() + timedelta(days=1)
     message = draft(event, scheduled_at=due)
-    words = f"{due.astimezone(event.zone):%a %d %b %Y, %H:%M %Z}"
+    words = f"{due.astimezone(event.zone):%a %-d %b %Y, %H:%M %Z}"
     page = page_of(message, "preview")
     assert f"Schedule for {words}" in read(desk.get(page))
     response = desk.post(page, {"schedule": "1"} | looked_at(message))
@@ -762,7 +762,7 @@ def test_a_cancelled_event_is_named_wherever_its_message_is_written(desk, event,
     event.status = "cancelled"
     event.save()
     assert [CALLED_OFF in read(desk.get(page)) for page in pages] == [True, True, True]
-    assert f"{event.starts_at.astimezone(event.zone):%d %b %Y} · cancelled" in read(desk.get(ADD))
+    assert f"{event.starts_at.astimezone(event.zone):%-d %b %Y} · cancelled" in read(desk.get(ADD))
     assert desk.post(page_of(message, "preview"), {"schedule": "1"} | looked_at(message)).url == page_of(message)
     assert CALLED_OFF in read(desk.get(page_of(message)))
     sent(message, organizer)

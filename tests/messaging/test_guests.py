@@ -395,7 +395,7 @@ def test_messages_of_a_guest_are_named_as_they_read_them(desk, event, guest):
 def test_who_is_invited_personally_has_a_link_made_and_nothing_sent(desk, guest):
     done = desk.post(f"{LIST}{guest.pk}/act/invite/", follow=True)
     link = guest.invitation_links.get()
-    assert told(done) == ["1 link made, and sent to nobody: copy the code from the invitation's page."]
+    assert told(done) == ["1 link made, and sent to nobody: copy its address from the invitation's page."]
     assert done.redirect_chain[-1][0] == f"/admin/requests/invitationlink/{link.pk}/change/"
     text = done.content.decode()
     assert link.token in text and "People at most" in text and "Empty: no limit" not in text

@@ -1,12 +1,14 @@
 """Organisers at their desk: every success and every failure is told."""
 
+import re
+
 import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
 from attendance.models import Attendee
 from events.models import Event
-from tests.factories import JoinRequestFactory, UserProfileFactory
+from tests.factories import InvitationLinkFactory, JoinRequestFactory, UserProfileFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,3 +63,13 @@ def test_buttons_on_the_page_decide(desk, event):
     assert response.status_code == 302 and response.url == page
     request.refresh_from_db()
     assert request.status == "approved"
+
+
+def test_an_invitation_s_page_has_the_address_that_lets_in(desk, client, event, settings):
+    settings.SITE_URL = "https://turnout.example"
+    link = InvitationLinkFactory(event=event)
+    html = desk.get(reverse("admin:requests_invitationlink_change", args=[link.pk])).content.decode()
+    [address] = re.findall(r'class="turnout-address" type="text" readonly value="([^"]*)"', html)
+    assert address.startswith(f"https://turnout.example/e/{event.slug}/join/?code=") and link.token in html
+    client.force_login(UserProfileFactory(), backend="events.sign_in.LinkBackend")
+    assert "You are invited" in client.get(address.removeprefix("https://turnout.example")).content.decode()

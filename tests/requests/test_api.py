@@ -149,8 +149,8 @@ def test_send_to_an_event_that_approves_by_itself(as_person):
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        ({"status": "completed"}, error("event_closed", "The event is completed: nobody can be let in or out.")),
-        ({"status": "cancelled"}, error("event_closed", "The event is cancelled: nobody can be let in or out.")),
+        ({"status": "completed"}, error("event_closed", "You can't join this event: it is over.")),
+        ({"status": "cancelled"}, error("event_closed", "You can't join this event: it was cancelled.")),
     ],
 )
 def test_send_to_an_event_that_is_over(as_person, fields, body):
@@ -161,7 +161,7 @@ def test_send_to_an_event_that_is_over(as_person, fields, body):
 
 def test_send_with_too_many_plus_ones(event, as_person):
     assert answered(as_person(UserProfileFactory()).post(send_url(event), {"plus_ones": 4}), 400) == error(
-        "too_many_plus_ones", "At most 3 plus-ones for each person are allowed at this event."
+        "too_many_plus_ones", "At most 3 may come along with each person at this event."
     )
 
 
@@ -176,7 +176,7 @@ def test_send_by_a_banned_person(event, organizer, as_person):
     guest = AttendeeFactory(event=event)
     removals.ban(attendee_id=guest.pk, actor=organizer, reason="Rude")
     assert answered(as_person(guest.user_profile).post(send_url(event)), 403) == error(
-        "banned", "This person may not attend this event."
+        "banned", "You can't attend this event."
     )
 
 
@@ -193,7 +193,7 @@ def test_send_to_an_unlisted_event(as_person):
 def test_send_to_a_draft_by_its_organizer(event, organizer, as_person):
     Event.objects.update(status="draft")
     assert answered(as_person(organizer).post(send_url(event)), 409) == error(
-        "event_closed", "The event is draft: nobody can be let in or out."
+        "event_closed", "You can't join this event: it isn't open yet."
     )
 
 

@@ -367,8 +367,9 @@ def test_send_again_reopens_what_was_cancelled(event):
 def test_send_to_an_event_that_is_not_published(event, status, before):
     person = request_that_is(before, event).user_profile if before else UserProfileFactory()
     Event.objects.update(status=status)
-    assert refused(room.EventClosed, join_requests.send, event_id=event.pk, person=person) == (
-        f"The event is {status}: nobody can be let in or out."
+    words = {"draft": "it isn't open yet", "completed": "it is over", "cancelled": "it was cancelled"}
+    assert refused(room.ClosedToGuests, join_requests.send, event_id=event.pk, person=person) == (
+        f"You can't join this event: {words[status]}."
     )
 
 
@@ -386,7 +387,7 @@ def test_send_to_an_unknown_event(db):
 def test_send_with_too_many_plus_ones(event, before):
     person = request_that_is(before, event).user_profile if before else UserProfileFactory()
     text = refused(room.TooManyPlusOnes, join_requests.send, event_id=event.pk, person=person, plus_ones=4)
-    assert text == "At most 3 plus-ones for each person are allowed at this event."
+    assert text == "At most 3 may come along with each person at this event."
 
 
 def test_send_by_somebody_who_attends_already(event):
@@ -631,19 +632,21 @@ def test_ban_twice(event, organizer, banned):
 
 
 def test_banned_person_is_not_approved(banned, organizer):
-    refused(room.Banned, join_requests.approve, request_id=banned.pk, actor=organizer)
+    words = refused(room.Banned, join_requests.approve, request_id=banned.pk, actor=organizer)
+    assert words == "This person may not attend this event."
 
 
 def test_banned_person_comes_in_by_no_link(event, banned):
     link = InvitationLinkFactory(event=event)
-    refused(room.Banned, invitations.accept, token=link.token, person=banned.user_profile)
+    words = refused(room.YouAreBanned, invitations.accept, token=link.token, person=banned.user_profile)
+    assert words == "You can't attend this event."
 
 
 def test_banned_person_can_not_ask(event, organizer):
     guest = AttendeeFactory(event=event)
     assert removals.ban(attendee_id=guest.pk, actor=organizer, reason="Rude").changed is True
     assert not Attendee.objects.active().exists()
-    refused(room.Banned, join_requests.send, event_id=event.pk, person=guest.user_profile)
+    refused(room.YouAreBanned, join_requests.send, event_id=event.pk, person=guest.user_profile)
 
 
 def test_banned_person_can_not_reopen(event, organizer):
@@ -651,7 +654,7 @@ def test_banned_person_can_not_reopen(event, organizer):
     join_requests.cancel(request_id=request.pk, actor=request.user_profile)
     removals.ban_applicant(request_id=request.pk, actor=organizer, reason="Rude")
     assert status_of(request) == ["cancelled"]
-    refused(room.Banned, join_requests.send, event_id=event.pk, person=request.user_profile)
+    refused(room.YouAreBanned, join_requests.send, event_id=event.pk, person=request.user_profile)
 
 
 @pytest.mark.parametrize("status", ["pending", "approved", "declined"])

@@ -28,7 +28,7 @@ def person(client):
 
 
 def text(answer) -> str:
-    return " ".join(answer.content.decode().split())
+    return " ".join(answer.content.decode().replace("&#x27;", "'").split())
 
 
 def post(client, address, **data):
@@ -94,7 +94,7 @@ def test_an_event_without_plus_ones_asks_for_none(client, person):
 
 def test_too_many_are_refused_beside_the_form_with_the_input_kept(client, event, person):
     page = post(client, f"/e/{event.slug}/join/", plus_ones="3", comments="kept words")
-    assert "At most 2 plus-ones for each person are allowed at this event." in page
+    assert "At most 2 may come along with each person at this event." in page
     assert "kept words</textarea>" in page and 'value="3"' in page
     assert rows() == []
 
@@ -102,13 +102,16 @@ def test_too_many_are_refused_beside_the_form_with_the_input_kept(client, event,
 @pytest.mark.parametrize("given", ["-1", "many", "", "99999999999"])
 def test_nonsense_is_said_beside_the_field(client, event, person, given):
     page = post(client, f"/e/{event.slug}/join/", plus_ones=given)
-    assert 'class="errorlist"' in page or "plus-ones for each person" in page
+    assert 'class="errorlist"' in page or "may come along with each person" in page
     assert rows() == []
 
 
 def test_automatic_approval_lets_in_at_once_and_says_when_there_is_no_room(client, person):
     event = EventFactory(approval_mode="auto", capacity=1)
     assert "While there is room, you are in at once." in text(client.get(f"/e/{event.slug}/"))
+    for address in ("", "join/"):  # the button, and the page that it leads to
+        page = text(client.get(f"/e/{event.slug}/{address}"))
+        assert ">Join<" in page and "Ask to join" not in page
     assert "in." in post(client, f"/e/{event.slug}/join/", plus_ones="0")
     assert rows() == [("approved", 0, "")]
     other = UserProfileFactory()
@@ -132,16 +135,18 @@ def test_the_banned_hear_of_it_only_when_they_ask(client, event, person):
     Ban.objects.create(event=event, user_profile=person, reason="fighting")
     assert "Would you like to come?" in text(client.get(f"/e/{event.slug}/"))
     page = post(client, f"/e/{event.slug}/join/", plus_ones="0")
-    assert "This person may not attend this event." in page and "fighting" not in page
+    assert "You can't attend this event." in page and "fighting" not in page
     assert rows() == []
 
 
-@pytest.mark.parametrize("status", ["completed", "cancelled"])
-def test_an_event_that_is_over_takes_nobody(client, person, status):
+@pytest.mark.parametrize(("status", "why"), [("completed", "it is over"), ("cancelled", "it was cancelled")])
+def test_an_event_that_is_over_takes_nobody(client, person, status, why):
     event = EventFactory(status=status)
     page = post(client, f"/e/{event.slug}/join/", plus_ones="0")
-    assert f"The event is {status}: nobody can be let in or out." in page and "/join/" not in page
-    assert rows() == []
+    assert f"You can't join this event: {why}." in page and "/join/" not in page
+    link = InvitationLinkFactory(event=event)
+    assert f"You can't join this event: {why}." in post(client, f"/e/{event.slug}/join/?code={link.token}")
+    assert rows() == [] and not Attendee.objects.exists()
 
 
 def test_nobody_asks_to_join_what_they_may_not_see(client, person):
@@ -166,7 +171,8 @@ def test_taking_it_back_is_asked_about_and_done_once(client, event, person, appr
     assert ("Give your place back?" in asked) is approved and JoinRequest.objects.get().status != "cancelled"
     page = post(client, withdraw)
     assert ("Your place is given back." if approved else "It is withdrawn.") in page
-    assert "You withdrew your request" in page and "Ask again" in page
+    assert ("You are not coming any more" if approved else "You withdrew your request") in page
+    assert "Ask again" in page and "<h1>Ask again</h1>" in text(client.get(f"/e/{event.slug}/join/"))
     assert client.post(withdraw).status_code == 303
     assert [status for status, _extra, _words in rows()] == ["cancelled"]
     assert not Attendee.objects.active().exists()

@@ -86,6 +86,19 @@ def card(page, session):
     return page.locator(f"#s-{session.pk}")
 
 
+def has_focus(page, session, name):
+    """The keyboard goes on at this button or link of the session's card."""
+    page.wait_for_function(
+        "([id, name]) => document.activeElement.closest(`#s-${id}`) && document.activeElement.innerText.includes(name)",
+        arg=[str(session.pk), name],
+    )
+
+
+def heard(page, words):
+    """Read out, from a place that stays while the page changes."""
+    page.locator("#said[role=status]").get_by_text(words).wait_for(state="attached")
+
+
 def says(page, session, words):
     card(page, session).get_by_text(words, exact=True).wait_for()
 
@@ -108,6 +121,9 @@ def test_from_finding_a_session_to_giving_it_back(visit, harbour, ada, javascrip
     says(page, first, "You're in.")
     says(page, first, "1 of 10 seats")
     page.locator(f"#s-{first.pk}.ok").wait_for()
+    if javascript:
+        heard(page, "You're in.")
+        has_focus(page, first, "Cancel")
     page.get_by_role("link", name="Show everything").click()
     says(page, second, "Would overlap with Keeping promises, 10:00–10:45.")
     card(page, second).get_by_role("button", name="RSVP").click()
@@ -116,8 +132,12 @@ def test_from_finding_a_session_to_giving_it_back(visit, harbour, ada, javascrip
 
     card(page, first).get_by_role("link", name="Cancel").click()
     says(page, first, "Give your seat back?") if javascript else page.wait_for_url("**/cancel/**")
+    if javascript:
+        has_focus(page, first, "Give your seat back?")
     page.get_by_role("link", name="Keep my seat").click()
     says(page, first, "You're in")
+    if javascript:
+        has_focus(page, first, "Cancel")
     card(page, first).get_by_role("link", name="Cancel").click()
     page.get_by_role("button", name="Give the seat back").click()
     says(page, first, "You gave your seat back.")
@@ -138,23 +158,70 @@ def test_from_finding_a_session_to_giving_it_back(visit, harbour, ada, javascrip
     assert page.locator("article").count() == 2
     mine = SessionRsvp.objects.confirmed().filter(attendee=ada).values_list("session", flat=True)
     assert set(mine) == {second.pk, full.pk} and WaitlistEntry.objects.get(attendee=ada).status == "accepted"
+    if javascript:
+        heard(page, "You're in.")
+        has_focus(page, full, "Cancel")
+        assert card(page, full).get_by_role("link", name="Popular", exact=True).bounding_box()["height"] >= 44
+
+
+def test_a_button_of_a_page_from_before_signing_in_again_leads_back_to_it(visit, harbour, ada):
+    said = []
+    for number, javascript in enumerate([True, False]):
+        session = at(harbour, 2 * number)
+        page = visit(ada.user_profile, javascript=javascript, is_watched=False)
+        page.on("console", lambda line: said.append(line.text))
+        page.goto("/e/harbour/agenda/?q=")
+        another = {"name": "csrftoken", "value": 32 * "a"}  # as signing in anew in this browser sets it
+        page.context.add_cookies([another | {"url": page.url.partition("/e/")[0]}])
+        card(page, session).get_by_role("button", name="RSVP").click()
+        page.get_by_role("heading", name="This page was too old.").wait_for()
+        assert not SessionRsvp.objects.filter(session=session).exists()
+        page.get_by_role("link", name="Open the page again").click()
+        page.wait_for_url("**/e/harbour/agenda/?q=")
+        card(page, session).get_by_role("button", name="RSVP").click()
+        says(page, session, "You're in.")
+    assert [line for line in said if "Content Security Policy" in line] == []
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["htmx", "plain"])
 def test_seats_are_chosen_and_feedback_is_given_on_a_sessions_page(visit, harbour, ada, javascript):
     Attendee.objects.filter(pk=ada.pk).update(plus_ones=2, attendance_status="present")
     session = at(harbour, 0, title="Keeping promises", capacity=4)
+    first, second = at(harbour, 2), at(harbour, 3)
+    for one in (first, second):
+        SessionRsvpFactory(session=one, attendee=ada)
     page = visit(ada.user_profile, javascript=javascript)
     page.goto(f"/e/harbour/agenda/{session.pk}/")
     page.get_by_label("How many seats").select_option(label="2 seats")
     page.get_by_role("button", name="RSVP").click()
     says(page, session, "You're in, with 2 seats.")
+    if javascript:
+        heard(page, "You're in, with 2 seats.")
+        has_focus(page, session, "Give the seats back")
     card(page, session).get_by_role("link", name="Give the seats back").click()
     page.get_by_text("Give your seats back?").wait_for()
     page.get_by_role("link", name="Keep the seats").click()
     says(page, session, "You're in, with 2 seats")
+    if javascript:
+        has_focus(page, session, "Give the seats back")
+    # On My Schedule a session has no card any more, once it is given back.
+    page.get_by_role("link", name="My Schedule").click()
+    card(page, first).get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name="Give the seat back").click()
+    page.locator("main .notice").get_by_text("You gave your seat back.").wait_for()
+    assert page.locator("article").count() == 2
+    if javascript:
+        heard(page, "You gave your seat back.")
+        page.wait_for_function("document.activeElement.matches('h1')")
+    # On another phone it was given back: this one still has the link.
+    reserving.cancel(session_id=second.pk, person=ada.user_profile)
+    card(page, second).get_by_role("link", name="Cancel").click()
+    page.locator("main .notice").get_by_text("This changed meanwhile.").wait_for()
+    assert page.locator("article, h1").count() == 2
+    card(page, session).get_by_role("link", name="Keeping promises", exact=True).click()
     now = timezone.now()
     Session.objects.filter(pk=session.pk).update(starts_at=now - timedelta(hours=2), ends_at=now)
+    page.wait_for_url(f"**/{session.pk}/")
     page.reload()
     page.get_by_label("4 stars").check(force=True)
     page.get_by_label("Anything to add?").fill("Kept them.")

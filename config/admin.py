@@ -252,7 +252,7 @@ def navigation(request):
     for title, entries in NAVIGATION:
         items = [
             {
-                "title": capfirst(registered[label].model._meta.verbose_name_plural),
+                "title": capfirst(registered[label].list_title or registered[label].opts.verbose_name_plural),
                 "icon": icon,
                 "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist"),
             }
@@ -279,7 +279,9 @@ class Act:
     should know before it is acted on, or None; ``ask`` says it of one row, on its page, to the person,
     and ``ask_filled`` of what the form was filled with, too (nothing: not yet).
     ``of_row``: the form is made for one row (``row=…, person=…``), so that it is asked on its page
-    only. ``done`` may be an ``ngettext_lazy`` by "count"; ``counts``: how many one outcome counts for.
+    only; ``initial`` is what another form shows of one row. ``done`` may be an ``ngettext_lazy`` by "count";
+    ``counts``: how many one outcome counts for. ``named``: of one row, ``done`` and ``already`` follow its name;
+    ``tells`` says what became of one in a sentence of its own.
     ``leads``: from a row's page, to that of the row of another kind which the operation gives.
     """
 
@@ -297,6 +299,9 @@ class Act:
     ask: Callable[[models.Model, Any], str | None] = field(default=lambda row, person: None)
     ask_filled: Callable[..., str | None] | None = None
     counts: Callable[[Any], int] = field(default=lambda outcome: 1)
+    named: bool = False
+    tells: Callable[[Any], str] | None = None
+    initial: Callable[[models.Model], dict] = field(default=lambda row: {})
     of_row: bool = False
     leads: bool = False
     icon: str = ""
@@ -316,15 +321,22 @@ class Report:
     act: Act
     changed: int = 0
     already: int = 0
+    names: list[str] = field(default_factory=list)
+    """Of whatever was changed, or was that way already."""
+    sentences: list[str] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     made: models.Model | None = None
     """Another row to go to: a copy that the act made, or what it leads to."""
 
     def tell(self, request):
-        if self.changed:
-            messages.success(request, f"{self.changed:,} {self.act.done % {'count': self.changed}}.")
+        name = f"{self.names[0]}:" if self.act.named and len(self.names) == 1 else None
+        if self.act.tells is not None:
+            for sentence in self.sentences:
+                messages.success(request, sentence)
+        elif self.changed:
+            messages.success(request, f"{name or f'{self.changed:,}'} {self.act.done % {'count': self.changed}}.")
         if self.already:
-            messages.info(request, f"{self.already} {self.act.already}.")
+            messages.info(request, f"{name or self.already} {self.act.already}.")
         for reason, names in self.failures.items():
             count = ngettext("{} could not be changed", "{} could not be changed", len(names)).format(len(names))
             messages.error(request, f"{count}. {', '.join(names)}: {reason}")
@@ -348,8 +360,11 @@ def run_each(request, rows, act: Act, **arguments) -> Report:
             result = getattr(outcome, "row", None)
             if act.leads or (isinstance(result, type(row)) and result.pk != row.pk):
                 report.made = result
+            report.names.append(act_subject(row, several))
             if getattr(outcome, "changed", True):
                 report.changed += act.counts(outcome)
+                if act.tells is not None:
+                    report.sentences.append(act.tells(outcome))
             else:
                 report.already += 1
     return report
@@ -366,6 +381,14 @@ def act_subject(row, several_events=False) -> str:
 def unexpected() -> str:
     """The sentence for a defect; the log has the same reference."""
     return _("something went wrong on our side (reference {})").format(reference())
+
+
+_keepers: dict[str, list[Callable[[models.Model], str | None]]] = defaultdict(list)
+
+
+def keep(model_label: str, reason: Callable[[models.Model], str | None]) -> None:
+    """An upper app's reason why a row of a lower app can't be deleted, and what to do instead; None: it can."""
+    _keepers[model_label].append(reason)
 
 
 _extensions: dict[str, list[Act]] = defaultdict(list)
@@ -525,6 +548,8 @@ class DomainAdmin(Scoped, ModelAdmin):
     """The base of our admin classes: scoped, partial saves, acts, errors as messages on the form."""
 
     acts: tuple[Act, ...] = ()
+    list_title = ""
+    """What the list, and the way to it, is called where that isn't what its rows are."""
     list_filter_submit = True
     compressed_fields = True
     warn_unsaved_form = True
@@ -556,7 +581,7 @@ class DomainAdmin(Scoped, ModelAdmin):
     # -- errors ------------------------------------------------------------------------------
 
     def changelist_view(self, request, extra_context=None):
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        title = {"title": capfirst(self.list_title or self.opts.verbose_name_plural)}
         try:
             return super().changelist_view(request, title | (extra_context or {}))
         except (ValidationError, ValueError) as error:  # keys and filters that no page of ours makes
@@ -681,7 +706,15 @@ class DomainAdmin(Scoped, ModelAdmin):
         obj._history_user = request.user
         obj.delete()
 
+    def kept_by(self, row) -> str | None:
+        """Why the row can't be deleted."""
+        return next(filter(None, (reason(row) for reason in _keepers[self.opts.label])), None)
+
     def delete_view(self, request, object_id, extra_context=None):
+        row = self.get_object(request, unquote(object_id)) if _keepers[self.opts.label] else None
+        if row is not None and self.has_delete_permission(request, row) and (reason := self.kept_by(row)):
+            messages.error(request, reason)
+            return HttpResponseRedirect(reverse(f"admin:{self._route('change')}", args=(object_id,)))
         try:
             with translated():
                 return super().delete_view(request, object_id, extra_context)
@@ -776,7 +809,8 @@ class DomainAdmin(Scoped, ModelAdmin):
         """What the act's form was filled with; None while it must be asked."""
         asked = "act_form" in request.POST
         of_row = {"row": row, "person": request.user} if act.of_row else {}
-        form = (act.form or forms.Form)(request.POST if asked else None, **of_row)
+        shown = {"initial": act.initial(row)} if row is not None and not asked else {}
+        form = (act.form or forms.Form)(request.POST if asked else None, **of_row, **shown)
         request.act_form = form
         if act.form is None:
             return {}
@@ -839,6 +873,8 @@ class DomainAdmin(Scoped, ModelAdmin):
                 if act.available(obj) and request.user.has_perm(act.permission, obj)
             ]
             context["glance"] = self.glance(request, obj)
+            if self.kept_by(obj):
+                context["show_delete"] = False
             sections = [function(request, obj) for function in _sections[self.opts.label]]
             context["sections"] = [one for one in sections if one]
         return super().render_change_form(request, context, add, change, form_url, obj)

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 
 def _offsets(moment: datetime) -> tuple:
@@ -29,6 +30,11 @@ def said_of_twice(moment: datetime) -> str:
 
 class MomentField(forms.SplitDateTimeField):
     """In the zone that forms are shown in. Of a time that comes twice, the first; one that is skipped is refused."""
+
+    default_error_messages = forms.SplitDateTimeField.default_error_messages | {
+        "min_value": gettext_lazy("That is too long ago: look at the year."),
+        "max_value": gettext_lazy("That is too far ahead: look at the year."),
+    }
 
     def get_bound_field(self, form, field_name):
         bound = super().get_bound_field(form, field_name)

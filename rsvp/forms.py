@@ -9,7 +9,7 @@ from attendance.models import Attendee
 from config.admin import ChoiceOfEvent
 
 from .models import SessionRsvp
-from .operations import sessions
+from .operations import line, sessions
 
 
 class FilterForm(forms.Form):
@@ -62,12 +62,12 @@ class CancelSessionForm(forms.Form):
         required=False,
         max_length=1000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
-        help_text=_("Optional. They read it, and it is kept in the session's history."),
+        help_text=_("Optional. They read all of it; its beginning (100 characters) stands in the session's history."),
     )
 
 
 class PriorityForm(forms.Form):
-    limit = 1000
+    limit = line.MOST_PRIORITY
     priority = forms.IntegerField(
         label=_("Priority"),
         min_value=-limit,

@@ -55,6 +55,20 @@ def places_lost(rows) -> str | None:
     return " ".join(filter(None, [sentence, offers_lost(live)]))
 
 
+def wait_lost(rows) -> str | None:
+    """Whoever goes to the end of a line has waited for nothing."""
+    live = [row for row in rows if row.is_live]
+    if not live:
+        return None
+    if len(live) == 1:
+        sentence = gettext("{} has waited since {}, and goes behind everybody else in the line.")
+        sentence = sentence.format(live[0].attendee, local(live[0].queued_at, live[0].event.zone))
+    else:
+        sentence = gettext("{} people go behind everybody else in the line, however long they have waited.")
+        sentence = sentence.format(len(live))
+    return " ".join(filter(None, [sentence, offers_lost(live)]))
+
+
 def act(name, label, operation, done, **more) -> Act:
     return Act(
         name=name,
@@ -63,6 +77,7 @@ def act(name, label, operation, done, **more) -> Act:
         key="entry_id",
         permission="rsvp.change_waitlistentry",
         done=done,
+        named=True,
         **({"available": lambda entry: entry.is_live} | more),
     )
 
@@ -82,17 +97,26 @@ SKIP = act(
     _("To the end of the line"),
     line.skip,
     _("at the end of the line now"),
-    confirm=offers_lost,
-    ask=lambda entry, person: offers_lost([entry]),
+    confirm=wait_lost,
+    ask=lambda entry, person: wait_lost([entry]),
     icon="low_priority",
 )
-PRIORITY = act("prioritize", _("Priority"), line.prioritize, _("changed"), form=PriorityForm, icon="swap_vert")
+PRIORITY = act(
+    "prioritize",
+    _("Set priority"),
+    line.prioritize,
+    _("priority set"),
+    already=_("of that priority already"),
+    form=PriorityForm,
+    initial=lambda entry: {"priority": entry.priority},
+    icon="swap_vert",
+)
 REMOVE = act(
     "remove",
     _("Remove from the line"),
     line.remove,
     _("removed from the line"),
-    already=_("were out of the line already"),
+    already=_("out of the line already"),
     confirm=places_lost,
     ask=lambda entry, person: places_lost([entry]),
     icon="person_remove",
@@ -149,6 +173,7 @@ class StepInline(ReadOnly, Scoped, TabularInline):
 class WaitlistEntryAdmin(ReadOnly, DomainAdmin):
     """The lines: whoever has an offer, then in the order in which free seats are handed on."""
 
+    list_title = _("waitlist")
     list_display = ["who", "of_session", "place", "state", "party_size", "priority", "since", "offers_made", "until"]
     list_filter = [("event", ScopedFilter), ("session", ScopedFilter), StateFilter]
     list_select_related = ["event", "session", "attendee__user_profile"]

@@ -109,9 +109,11 @@ def given_up(rsvps) -> str | None:
     confirmed = [one for one in rsvps if one.is_confirmed]
     if not confirmed:
         return None
+    number = sum(one.seats for one in confirmed)
     sessions = len({one.session_id for one in confirmed})
-    words = ngettext("{} in {} session becomes free.", "{} in {} sessions become free.", sessions)
-    return words.format(seats_in_words(sum(one.seats for one in confirmed)), sessions)
+    return ngettext("{seats} in {sessions} becomes free.", "{seats} in {sessions} become free.", number).format(
+        seats=seats_in_words(number), sessions=ngettext("{} session", "{} sessions", sessions).format(sessions)
+    )
 
 
 AT_ONCE = timedelta(minutes=1)
@@ -162,8 +164,9 @@ class SessionRsvpAdmin(Exportable, Ledger):
             operation=reserving.take_from,
             key="rsvp_id",
             permission="rsvp.change_sessionrsvp",
-            done=ngettext_lazy("person has no seat any more", "people have no seat any more", "count"),
-            already=_("had none any more"),
+            done=ngettext_lazy("no seat any more", "people have no seat any more", "count"),
+            already=_("no seat any more, as before"),
+            named=True,
             form=TakeAwayForm,
             available=lambda rsvp: rsvp.is_confirmed,
             confirm=given_up,

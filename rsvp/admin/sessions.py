@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from attendance.admin.record import on_two_lines
-from config.admin import Act, Columns, add_columns, add_glance, add_section, after_save, check_form, extend
+from config.admin import Act, Columns, add_columns, add_glance, add_section, after_save, check_form, extend, keep
 from events.admin import local
 from events.models.agenda import SessionStatus
 
@@ -106,6 +106,7 @@ def people(request, session):
     return {
         "template": "admin/session_people.html",
         "state": line_state(session),
+        "small_room": small_room(session),
         "seats": [
             {
                 "row": one,
@@ -153,7 +154,13 @@ def came_by(rsvp, entry, zone) -> tuple[str, str]:
     return words, f"{waited}, {offered}"
 
 
-SHORT = {OFFER.name: _("Offer"), SKIP.name: _("To the end"), REMOVE.name: _("Remove"), "take_away": _("Take away")}
+SHORT = {
+    OFFER.name: _("Offer"),
+    SKIP.name: _("To the end"),
+    PRIORITY.name: _("Priority"),
+    REMOVE.name: _("Remove"),
+    "take_away": _("Take away"),
+}
 """How the acts on a place in line are called where there is little room."""
 
 
@@ -176,6 +183,15 @@ def taking() -> list[Act]:
     return [one for one in admin.site.get_model_admin(SessionRsvp).all_acts if one.operation is reserving.take_from]
 
 
+def kept(session) -> str | None:
+    """What people did about their seats is kept, and so is the session."""
+    used = session.seats_taken or session.waitlist_length
+    if not used and not any(of.objects.filter(session=session).exists() for of in (SessionRsvp, WaitlistEntry)):
+        return None
+    return gettext("People took seats in it or waited for one, so that it can't be deleted: cancel it instead.")
+
+
+keep("events.Session", kept)
 add_glance("events.Session", at_a_glance)
 add_section("events.Session", people)
 
@@ -201,8 +217,21 @@ def fits_what_is_taken(session, cleaned) -> None:
     raise ValidationError({"capacity": ValidationError(sentence, code="too_small")})
 
 
-def tell_saved(request, session, given) -> None:
-    """What more room led to, and whether the room has it."""
+def small_room(session) -> str | None:
+    """That the room has no seats for as many as may come."""
+    if not session.room_is_too_small:
+        return None
+    sentence = ngettext(
+        "{room} has {seats} seat only: fewer than this session's capacity of {capacity}.",
+        "{room} has {seats} seats only: fewer than this session's capacity of {capacity}.",
+        session.room.capacity,
+    )
+    return sentence.format(room=session.room, seats=session.room.capacity, capacity=session.capacity)
+
+
+def tell_saved(request, session, saved) -> None:
+    """What more room led to, whom the change concerns, and whether the room has it."""
+    given = saved.handed_on
     if given:
         at_once = RsvpSettings.objects.filter(event=session.event_id, waitlist_mode=WaitlistMode.AUTO_CONFIRM).exists()
         words = (
@@ -211,11 +240,15 @@ def tell_saved(request, session, given) -> None:
             else ngettext("{} person in line was offered a seat.", "{} people in line were offered seats.", given)
         )
         messages.success(request, words.format(given))
-    if session.room_is_too_small:
-        sentence = gettext("{room} has {seats} seats only: fewer than this session's capacity of {capacity}.")
-        messages.warning(
-            request, sentence.format(room=session.room, seats=session.room.capacity, capacity=session.capacity)
+    if saved.to_tell:
+        words = ngettext(
+            "{} person has a seat or waits for one, and is told in about two minutes what changed.",
+            "{} people have a seat or wait for one, and are told in about two minutes what changed.",
+            saved.to_tell,
         )
+        messages.info(request, words.format(saved.to_tell))
+    if sentence := small_room(session):
+        messages.warning(request, sentence)
 
 
 check_form("events.Session", fits_what_is_taken)
@@ -260,8 +293,24 @@ def raised(session, attendee_id=None, seats=1, **others) -> str | None:
     )
 
 
+def added(outcome) -> str:
+    """Whom, and where more seats were made for them, how many there are and whether the room has them."""
+    session = outcome.row.session
+    session.refresh_from_db(fields=["capacity"])
+    words = gettext("Added {}.").format(outcome.row.attendee)
+    if not outcome.raised:
+        return words
+    if session.room_is_too_small:
+        raised = gettext("The capacity is now {}; the room {} holds {}.")
+        raised = raised.format(session.capacity, session.room, session.room.capacity)
+    else:
+        raised = gettext("The capacity is now {}.").format(session.capacity)
+    return f"{words} {raised}"
+
+
 def act(name, label, operation, done, permission="rsvp.change_waitlistentry", **more) -> Act:
-    return Act(name=name, label=label, operation=operation, key="session_id", permission=permission, done=done, **more)
+    fixed = {"name": name, "label": label, "operation": operation, "key": "session_id", "named": True}
+    return Act(permission=permission, done=done, **fixed, **more)
 
 
 def _takes_place(session) -> bool:
@@ -283,6 +332,7 @@ extend(
         form=AddPersonForm,
         of_row=True,
         ask_filled=raised,
+        tells=added,
         available=_takes_place,
         icon="person_add",
     ),
@@ -291,7 +341,7 @@ extend(
         _("Close the line"),
         line.switch,
         _("closed to newcomers; whoever waits stays"),
-        already=_("were closed already"),
+        already=_("closed already"),
         fixed={"is_open": False},
         available=lambda session: _has_line(session) and switches(session)[0],
         icon="do_not_disturb_on",
@@ -301,7 +351,7 @@ extend(
         _("Open the line"),
         line.switch,
         _("open to newcomers again"),
-        already=_("were open already"),
+        already=_("open already"),
         fixed={"is_open": True},
         available=lambda session: _has_line(session) and not switches(session)[0],
         icon="add_circle",
@@ -310,8 +360,8 @@ extend(
         "stop_offers",
         _("Stop offers"),
         line.switch,
-        _("stopped: offers already made stay good, and free seats stay free"),
-        already=_("were stopped already"),
+        _("offers stopped; those already made stay good, and free seats stay free"),
+        already=_("offers stopped already"),
         fixed={"offers_on": False},
         available=lambda session: _has_line(session) and switches(session)[1],
         icon="pause",
@@ -320,8 +370,8 @@ extend(
         "start_offers",
         _("Start offers"),
         line.switch,
-        _("handed on again"),
-        already=_("were handed on already"),
+        _("free seats are handed on again"),
+        already=_("free seats are handed on already"),
         fixed={"offers_on": True},
         available=lambda session: _has_line(session) and not switches(session)[1],
         icon="play_arrow",
@@ -331,7 +381,7 @@ extend(
         _("Cancel the session"),
         sessions.cancel,
         _("cancelled"),
-        already=_("were cancelled already"),
+        already=_("cancelled already"),
         permission="events.change_session",
         form=CancelSessionForm,
         confirm=loss,
@@ -345,7 +395,7 @@ extend(
         _("Restore the session"),
         sessions.restore,
         _("on again; whoever had a seat takes one anew"),
-        already=_("were on already"),
+        already=_("on already"),
         permission="events.change_session",
         available=lambda session: not _takes_place(session),
         icon="undo",

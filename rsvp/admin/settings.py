@@ -66,6 +66,10 @@ class RsvpSettingsAdmin(OfEvent, HistoryAdmin):
     def response_post_save_change(self, request, obj):
         return self._to_event(obj)
 
+    def message_user(self, request, message, *args, **kwargs):
+        """Django's words about a row that was saved are of one thing; these are several."""
+        super().message_user(request, _("The RSVP settings are saved."), *args, **kwargs)
+
     @staticmethod
     def _to_event(row):
         return HttpResponseRedirect(reverse("admin:events_event_change", args=(row.event_id,)))

@@ -116,7 +116,7 @@ class WaitlistEntry(models.Model):
         db_table = "session_waitlist"
         ordering = ["-pk"]
         verbose_name = _("place in line")
-        verbose_name_plural = _("waitlist")
+        verbose_name_plural = _("places in line")
         constraints = [
             models.UniqueConstraint(
                 fields=["session", "attendee"],

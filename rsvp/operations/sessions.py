@@ -1,6 +1,9 @@
 """What organisers do to a session whose seats people have taken."""
 
+from typing import NamedTuple
+
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from attendance.models import Attendee
@@ -36,7 +39,7 @@ def _set_status(session_id, status, actor, reason):
     if session.status == status:
         return Outcome(session, changed=False)
     session.status = status
-    write([session], ["status"], actor=actor, reason=reason[:100] or None)
+    write([session], ["status"], actor=actor, reason=_in_short(reason) or None)
     if reason:
         news = SessionChange.objects.filter(session=session, told_at=None).order_by("-pk").values("pk")[:1]
         SessionChange.objects.filter(pk__in=news).update(reason=reason)
@@ -44,9 +47,17 @@ def _set_status(session_id, status, actor, reason):
     return Outcome(session, changed=True)
 
 
+class Added(NamedTuple):
+    """An RSVP that an organiser made, and whether the capacity was raised for it."""
+
+    row: SessionRsvp
+    changed: bool
+    raised: bool
+
+
 @operation
 @line.by_organiser
-def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = "") -> Outcome:
+def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = "") -> Added:
     """An organiser gives somebody seats on purpose. Where there are none, or others wait for them, the capacity
     is raised by as many, with the reason in the session's history. Whoever was in the line is out of it. They
     are told.
@@ -66,7 +77,7 @@ def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = 
     if rsvp is not None and rsvp.is_confirmed:
         raise HasSeat(person=attendee)
     entry = place_of(session, attendee)
-    capacity = capacity_for(session, entry, seats)
+    before, capacity = session.capacity, capacity_for(session, entry, seats)
     if entry is not None:
         line.end(entry, WaitlistEntry.Status.ACCEPTED, WaitlistEntry.EndReason.ORGANIZER)
         WaitlistEntry.objects.filter(pk=entry.pk, told_at=None).update(told_at=Now())  # of the seat, below
@@ -81,7 +92,7 @@ def add_person(*, session_id, attendee_id, actor, seats: int = 1, reason: str = 
     rsvp.save()
     telling.seat_given(rsvp, actor=actor)
     line.hand_on([session.pk])  # a place in line that held more seats than these
-    return Outcome(rsvp, changed=True)
+    return Added(rsvp, changed=True, raised=capacity != before)
 
 
 def place_of(session, attendee) -> WaitlistEntry | None:
@@ -100,19 +111,43 @@ def capacity_for(session, entry, seats: int) -> int | None:
     return session.capacity + max(0, seats - free - (entry.party_size if offered else 0))
 
 
+SHORT = 100
+"""What a row's history has room for as a reason."""
+
+
+def _in_short(words: str, room: int = SHORT) -> str:
+    return words if len(words) <= room else f"{words[: room - 1]}…"
+
+
 def _why(attendee, reason) -> str:
-    words = str(_("for {}").format(attendee))
-    return (f"{words}: {reason}" if reason else words)[:100]
+    """The reason stays whole, whoever it is for."""
+    end = f": {reason}" if reason else ""
+    return _in_short(_in_short(str(_("for {}").format(attendee)), max(SHORT - len(end), 12)) + end)
 
 
-def session_changed(*, row: Session, changed: frozenset[str], actor) -> int:
-    """An organiser saved the session's form: more room lets people in at once; how many."""
+class Saved(NamedTuple):
+    """What a session's form led to: how many in line have something now, and how many are told of the change."""
+
+    handed_on: int
+    to_tell: int
+
+
+TOLD = {"title", "starts_at", "ends_at", "room"}
+"""What of a session is told to whoever has a seat or waits for one."""
+
+
+def session_changed(*, row: Session, changed: frozenset[str], actor) -> Saved:
+    """An organiser saved the session's form: more room lets people in at once."""
     if "status" in changed:
         start("rsvp.tasks.tell_changes")
+    to_tell = 0
+    if changed & TOLD and row.status == SessionStatus.SCHEDULED and row.ends_at > timezone.now():
+        people = (SessionRsvp.objects.confirmed(), WaitlistEntry.objects.live())
+        to_tell = sum(some.filter(session=row.pk).count() for some in people)
     if not changed & {"capacity", "starts_at", "status"}:
-        return 0
+        return Saved(0, to_tell)
     line.lock_session(row.pk)
-    return line.hand_on([row.pk])
+    return Saved(line.hand_on([row.pk]), to_tell)
 
 
 def settings_changed(*, row, changed: frozenset[str], actor) -> int:

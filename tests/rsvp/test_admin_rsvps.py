@@ -129,7 +129,7 @@ def test_a_seat_is_taken_away_with_a_reason_and_handed_on(desk, organizer, talk)
     assert rsvp.is_confirmed
     given = {"act_form": "1", "reason": "Double booked", "confirmed": "1 seat in 1 session becomes free."}
     response = desk.post(page, given)
-    assert (response.status_code, told(response)) == (302, ["1 person has no seat any more."])
+    assert (response.status_code, told(response)) == (302, ["Anna X · Keynote: no seat any more."])
     rsvp.refresh_from_db()
     entry.refresh_from_db()
     assert (rsvp.status, rsvp.end_reason, entry.status) == ("cancelled", "organizer", "offered")

@@ -104,7 +104,7 @@ def test_the_list_says_how_full_sessions_are(desk, event, session):
     assert '<span class="turnout-seats turnout-full"><meter min="0" max="2" value="2" aria-hidden="true">' in html
     assert '2 / 2 <span class="turnout-unseen">(full)</span>' in html
     assert '<span class="turnout-seats">1 (no limit)</span>' in html
-    assert 'aria-label="The room has 1 seats only"' in html
+    assert 'aria-hidden="true">warning</span> 1 seat only</span>' in html
     rows = {row.pk: row for row in desk.get(LIST).context["cl"].result_list}
     assert [(rows[one.pk].waitlist_length, rows[one.pk].offers_standing) for one in (session, unlimited)] == [
         (1, 1),
@@ -286,12 +286,13 @@ def test_buttons_come_back_to_the_session(desk, session, organizer):
     first, second = waits(session, "Anna"), waits(session, "Bea")
     response = press(desk, second, "offer", session)
     assert response.status_code == 302 and response.url == page_of(session)
-    assert told(response) == ["1 offered a seat."]
+    assert told(response) == ["Bea Doe · Sails: offered a seat."]
     assert taken(session) == (2, 1, 1)
-    assert told(press(desk, second, "offer", session))[-1] == "1 had an offer already."
+    assert told(press(desk, second, "offer", session))[-1] == "Bea Doe · Sails: had an offer already."
     warning, response = sure(desk, second, "skip", session)
-    assert warning.startswith("Bea Doe was offered a seat, until ") and warning.endswith("goes to the next in line.")
-    assert told(response)[-1] == "1 at the end of the line now."
+    assert warning.startswith("Bea Doe has waited since ") and warning.endswith("it goes to the next in line.")
+    assert ", and goes behind everybody else in the line. Bea Doe was offered a seat, until " in warning
+    assert told(response)[-1] == "Bea Doe · Sails: at the end of the line now."
     assert [WaitlistEntry.objects.get(pk=one.pk).status for one in (first, second)] == ["offered", "offered"]
     actors = WaitlistLog.objects.filter(entry=second, from_status="offered").values_list("actor", flat=True)
     assert set(actors) == {organizer.pk}
@@ -301,9 +302,13 @@ def test_priority_is_asked_for(desk, session):
     Session.objects.filter(pk=session.pk).update(capacity=0)
     waits(session, "Anna")
     entry = waits(session, "Bea")
-    assert press(desk, entry, "prioritize", session).status_code == 200
+    asked = press(desk, entry, "prioritize", session)
+    assert asked.status_code == 200 and ">Set priority</button>" in asked.content.decode()
     response = press(desk, entry, "prioritize", session, act_form="1", priority="7")
-    assert response.url == page_of(session) and told(response) == ["1 changed."]
+    assert response.url == page_of(session) and told(response) == ["Bea Doe · Sails: priority set."]
+    assert desk.get(f"{LINE}{entry.pk}/act/prioritize/").context["form"]["priority"].value() == 7
+    with pytest.raises(line.NoPriority, match="from −1000 to 1000"):
+        line.prioritize(entry_id=entry.pk, actor=None, priority=40000)
     assert [str(one.attendee) for one in WaitlistEntry.objects.in_order()] == ["Bea Doe", "Anna Doe"]
     for wrong in ("", "1001", "x"):
         assert press(desk, entry, "prioritize", session, act_form="1", priority=wrong).status_code == 200
@@ -315,9 +320,9 @@ def test_removing_says_what_is_lost_and_a_second_click_that_it_was_done(desk, se
     entry = waits(session, "Anna")
     warning, response = sure(desk, entry, "remove", session)
     assert warning == "Anna Doe loses their place in line; to join again is to start at its end."
-    assert told(response) == ["1 removed from the line."]
+    assert told(response) == ["Anna Doe · Sails: removed from the line."]
     assert taken(session) == (2, 0, 0)
-    assert told(press(desk, entry, "remove", session))[-1] == "1 were out of the line already."
+    assert told(press(desk, entry, "remove", session))[-1] == "Anna Doe · Sails: out of the line already."
     for act, data in (("offer", {}), ("skip", {}), ("prioritize", {"act_form": "1", "priority": "1"})):
         response = press(desk, entry, act, session, **data)
         assert told(response)[-1] == (f"1 could not be changed. {entry}: This place in line is over: left the line."), (
@@ -340,17 +345,20 @@ def test_the_list_acts_on_many_and_asks_first(desk, session):
         "2 people lose their place in line; to join again is to start at its end. "
         "1 of them was offered a seat: it goes to the next in line."
     )
-    assert run("skip").context["warning"] == "1 of them was offered a seat: it goes to the next in line."
+    assert run("skip").context["warning"] == (
+        "2 people go behind everybody else in the line, however long they have waited. "
+        "1 of them was offered a seat: it goes to the next in line."
+    )
     response = run("offer")
     assert told(response) == [
-        "1 had an offer already.",
+        "Olga Doe · Sails: had an offer already.",
         f"1 could not be changed. {first}: The session is full: 1 of 1 seats are taken, and 2 are waiting.",
     ]
     assert told(run("remove", confirmed=asked.context["warning"]))[-1] == "2 removed from the line."
     second.refresh_from_db()
     assert second.status == "offered"
     keys = [second.pk]
-    assert told(run("prioritize", act_form="1", priority="2"))[-1] == "1 changed."
+    assert told(run("prioritize", act_form="1", priority="2"))[-1] == "Bea Doe · Sails: priority set."
 
 
 @pytest.mark.parametrize("back", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
@@ -369,7 +377,7 @@ def test_a_seat_is_taken_away_for_the_line(desk, session):
     data = {"act_form": "1", "reason": "Somebody else's", "confirmed": asked.context["warning"]}
     response = desk.post(button["url"], data)
     assert response.url == page_of(session)
-    assert told(response) == ["1 person has no seat any more."]
+    assert told(response) == ["Jane Doe · Sails: no seat any more."]
     entry.refresh_from_db()
     assert entry.status == "offered"
     assert [SessionRsvp.objects.get(pk=one.pk).status for one in rsvps] == ["cancelled", "confirmed"]
@@ -387,7 +395,7 @@ def test_somebody_is_added_by_hand(desk, event, session, organizer):
     jane = AttendeeFactory(event=event, user_profile=named("Jane"), plus_ones=1)
     assert desk.get(page_of(session, "add_person")).context["warning"] is None
     response = add(desk, session, jane, "2")
-    assert response.url == page_of(session) and told(response) == ["1 added."]
+    assert response.url == page_of(session) and told(response) == ["Added Jane Doe."]
     assert taken(session) == (2, 2, 0)
     [rsvp] = SessionRsvp.objects.all()
     assert (rsvp.seats, rsvp.source, rsvp.status) == (2, "organizer", "confirmed")
@@ -405,7 +413,7 @@ def test_somebody_is_added_by_hand(desk, event, session, organizer):
     asked = add(desk, session, joe, reason="Speaker")
     assert asked.status_code == 200 and taken(session) == (2, 2, 0)
     response = add(desk, session, joe, reason="Speaker", confirmed=asked.context["warning"])
-    assert told(response)[-1] == "1 added." and taken(session) == (3, 3, 0)
+    assert told(response)[-1] == "Added Joe Doe. The capacity is now 3." and taken(session) == (3, 3, 0)
     record = session.history.first()
     assert (record.history_change_reason, record.history_user, record.capacity) == (
         "for Joe Doe: Speaker",
@@ -456,14 +464,17 @@ def test_cancelling_says_whom_it_hits(desk, event, session):
     warning = "2 people have seats, 1 waits for one. All of them lose it, and are told."
     assert desk.get(page).context["warning"] == warning
     response = desk.post(page, {"act_form": "1", "reason": "The speaker is ill", "confirmed": warning})
-    assert told(response) == ["1 cancelled."]
+    assert told(response) == ["Sails: cancelled."]
     assert taken(session) == (2, 0, 0) and session.status == "cancelled"
     assert session.history.first().history_change_reason == "The speaker is ill"
     assert set(SessionRsvp.objects.values_list("end_reason", flat=True)) == {"session_cancelled"}
-    assert told(desk.post(page, {"act_form": "1", "reason": ""}))[-1] == "1 were cancelled already."
+    assert told(desk.post(page, {"act_form": "1", "reason": ""}))[-1] == "Sails: cancelled already."
+    assert told(desk.post(page_of(session, "close_line")))[-1] == (
+        "1 could not be changed. Sails: The session was cancelled."
+    )
     acts = [one["act"].name for one in desk.get(page_of(session)).context["acts"]]
     assert acts == ["restore"]
-    assert told(desk.post(page_of(session, "restore")))[-1] == "1 on again; whoever had a seat takes one anew."
+    assert told(desk.post(page_of(session, "restore")))[-1] == "Sails: on again; whoever had a seat takes one anew."
     session.refresh_from_db()
     assert session.status == "scheduled"
 
@@ -489,8 +500,8 @@ def test_the_switches_of_a_line(desk, event, session):
         return desk.get(page_of(session)).context["sections"][0]["state"]
 
     assert offered() == ["close_line", "stop_offers"] and said() is None
-    assert told(desk.post(page_of(session, "close_line")))[-1] == "1 closed to newcomers; whoever waits stays."
-    assert told(desk.post(page_of(session, "close_line")))[-1] == "1 were closed already."
+    assert told(desk.post(page_of(session, "close_line")))[-1] == "Sails: closed to newcomers; whoever waits stays."
+    assert told(desk.post(page_of(session, "close_line")))[-1] == "Sails: closed already."
     assert said() == "Nobody can join the line: it is closed."
     desk.post(page_of(session, "stop_offers"))
     own = SessionLine.objects.get(session=session)
@@ -561,7 +572,67 @@ def test_more_room_is_handed_on_at_once_and_a_small_room_is_told_of(desk, event,
     RsvpSettings.objects.create(event=event, waitlist_mode="auto_confirm")
     response = desk.post(page_of(session), form_of(session, capacity="", room=""))
     said = [str(message) for message in get_messages(response.wsgi_request)]
-    assert said[-2] == "1 person in line has a seat now."
+    assert said[-3:-1] == [
+        "1 person in line has a seat now.",
+        "5 people have a seat or wait for one, and are told in about two minutes what changed.",
+    ]
+
+
+def test_a_room_that_is_too_small_is_named_when_somebody_is_added(desk, event, session):
+    seat(session), seat(session)
+    Session.objects.filter(pk=session.pk).update(room=RoomFactory(event=event, name="Cabin", capacity=2))
+    assert desk.get(page_of(session)).context["sections"][0]["small_room"] is None
+    joe = AttendeeFactory(event=event, user_profile=named("Joe"))
+    asked = add(desk, session, joe, reason="x" * 60)
+    response = add(desk, session, joe, reason="x" * 60, confirmed=asked.context["warning"])
+    assert told(response)[-1] == "Added Joe Doe. The capacity is now 3; the room Cabin holds 2."
+    sentence = "Cabin has 2 seats only: fewer than this session's capacity of 3."
+    assert f'<p class="turnout-warning">{sentence}</p>' in unescape(desk.get(page_of(session)).content.decode())
+
+
+def test_a_time_outside_the_events_is_asked_about_before_people_are_told(desk, event, session):
+    seat(session), waits(session)
+    late = (event.ends_at + timedelta(hours=1)).astimezone(event.zone)
+    changed = {"ends_at_0": f"{late:%Y-%m-%d}", "ends_at_1": f"{late:%H:%M:%S}"}
+    assert 'type="hidden" name="outside"' in desk.get(page_of(session)).content.decode()
+    asked = desk.post(page_of(session), form_of(session, **changed))
+    [sentence] = asked.context["adminform"].errors["outside"]
+    assert sentence.startswith("The event is from ") and 'type="checkbox" name="outside"' in asked.content.decode()
+    response = desk.post(page_of(session), form_of(session, **changed, outside="on"))
+    assert response.status_code == 302
+    assert told(response)[-2] == (
+        "2 people have a seat or wait for one, and are told in about two minutes what changed."
+    )
+    session.refresh_from_db()
+    assert session.ends_at > event.ends_at
+    long_ago = {"rsvp_opens_at_0": "1800-01-01", "rsvp_opens_at_1": "10:00"}
+    refused = desk.post(page_of(session), form_of(session, **long_ago))
+    assert refused.context["adminform"].errors["rsvp_opens_at"] == ["That is too long ago: look at the year."]
+
+
+def test_a_session_that_people_had_seats_in_is_not_deleted(desk, event, session):
+    delete = f"{LIST}{session.pk}/delete/"
+    link = f'href="{delete}"'
+    assert link in desk.get(page_of(session)).content.decode()
+    assert desk.get(delete).status_code == 200
+    waits(session)
+    assert link not in desk.get(page_of(session)).content.decode()
+    response = desk.post(delete, {"post": "yes"})
+    assert (response.url, told(response)) == (
+        page_of(session),
+        ["People took seats in it or waited for one, so that it can't be deleted: cancel it instead."],
+    )
+
+
+def test_a_long_reason_is_told_whole_and_its_beginning_kept_in_the_history(desk, event, session):
+    seat(session)
+    page = page_of(session, "cancel")
+    asked = desk.get(page)
+    assert "its beginning (100 characters) stands in" in unescape(asked.content.decode())
+    desk.post(page, {"act_form": "1", "reason": "ill " * 50, "confirmed": asked.context["warning"]})
+    assert session.changes.get().reason == ("ill " * 50).strip()
+    kept = session.history.first().history_change_reason
+    assert len(kept) == 100 and kept.endswith("…")
 
 
 def test_the_status_is_changed_by_acts_only(desk, session):

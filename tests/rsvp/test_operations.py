@@ -825,8 +825,9 @@ def test_more_room_lets_people_in_at_once(full, organizer):
     entries = waiting(full, 1, 1)
     free(full)
     full.refresh_from_db()
-    assert sessions.session_changed(row=full, changed=frozenset({"title"}), actor=organizer) == 0
-    assert sessions.session_changed(row=full, changed=frozenset({"capacity"}), actor=organizer) == 1
+    told = full.rsvps.count() + full.waitlist_length
+    assert sessions.session_changed(row=full, changed=frozenset({"title"}), actor=organizer) == (0, told)
+    assert sessions.session_changed(row=full, changed=frozenset({"capacity"}), actor=organizer) == (1, 0)
     assert how(*entries) == "offered waiting"
 
 

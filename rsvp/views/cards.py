@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from django.contrib import messages
@@ -59,7 +60,7 @@ class Card:
             return self.own_seats
         return min(self.own_seats, max(self.slot.capacity, 1))
 
-    @property
+    @cached_property
     def state(self) -> str:
         """cancelled, restored (on again, and the seat is gone); in, offer, passed, waiting; or nothing."""
         mine = self.slot.mine
@@ -86,19 +87,19 @@ class Card:
         """In line: 2nd."""
         return ordinal(self.slot.mine.position)
 
-    @property
+    @cached_property
     def has_begun(self) -> bool:
         return self.slot.starts_at <= self.now
 
-    @property
+    @cached_property
     def is_over(self) -> bool:
         return self.slot.ends_at <= self.now
 
-    @property
+    @cached_property
     def is_on(self) -> bool:
         return self.has_begun and not self.is_over
 
-    @property
+    @cached_property
     def act(self) -> str:
         """cancel, answer, leave; rsvp, join; sign_in, come (who is no attendee yet), asked (who waits to be one);
         or nothing."""
@@ -119,7 +120,7 @@ class Card:
             return "asked" if self.event.my_request_status == "pending" else "come"
         return "join" if self.slot.is_full else "rsvp"
 
-    @property
+    @cached_property
     def reason(self) -> str:
         """Why nobody gets a seat now; rsvp.operations.standing refuses in this order, but for what is over."""
         slot = self.slot
@@ -142,7 +143,7 @@ class Card:
         """Of the card's edge."""
         return {"in": "ok", "offer": "warn", "cancelled": "bad"}.get(self.state, "")
 
-    @property
+    @cached_property
     def bar(self) -> str:
         slot = self.slot
         if self.state == "in":
@@ -167,8 +168,10 @@ class Card:
     @property
     def seat_choices(self) -> list[tuple[str, str]]:
         """For whoever may have several; what isn't there any more is had by the line."""
+        if (self.most_seats or 1) == 1:
+            return []
         left, choices = self.slot.seats_left, []
-        for number in range(1, (self.most_seats or 1) + 1):
+        for number in range(1, self.most_seats + 1):
             words = ngettext("{count} seat", "{count} seats", number).format(count=number)
             if self.slot.is_full or left is None or number <= left:
                 choices.append((str(number), words))

@@ -298,4 +298,4 @@ def refuse_unless_open(standing: Standing) -> None:
 
 def local(moment, timezone: str) -> str:
     """A time as people at the event read it."""
-    return moment.astimezone(ZoneInfo(timezone)).strftime("%a %d %b %Y, %H:%M %Z")
+    return moment.astimezone(ZoneInfo(timezone)).strftime("%a %-d %b %Y, %H:%M %Z")

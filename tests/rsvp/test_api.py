@@ -240,7 +240,7 @@ def test_nothing_is_given_out_any_more(api, session, url, case):
 def test_rsvp_before_it_opens_and_at_an_event_that_is_off(api, session):
     opens = timezone.now().replace(microsecond=0) + timedelta(days=1)
     Session.objects.filter(pk=session.pk).update(rsvp_opens_at=opens)
-    local = opens.astimezone(session.event.zone).strftime("%a %d %b %Y, %H:%M %Z")
+    local = opens.astimezone(session.event.zone).strftime("%a %-d %b %Y, %H:%M %Z")
     refused(api.post(rsvp_url(session)), 409, "rsvp_not_open", f"RSVP opens on {local}.")
     Event.objects.filter(pk=session.event_id).update(status="cancelled")
     refused(api.post(rsvp_url(session)), 409, "event_closed", "The event is cancelled.")

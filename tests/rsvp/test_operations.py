@@ -222,7 +222,7 @@ def test_seats_are_given_out_in_their_time_only(session, me, event_fields, field
 def test_rsvp_opens_by_the_event_s_clock(session, me):
     opens = datetime(2099, 7, 1, 12, tzinfo=UTC)
     Session.objects.update(rsvp_opens_at=opens)
-    refused(standing.RsvpNotOpenYet, partial(reserve, session, me), "RSVP opens on Wed 01 Jul 2099, 14:00 CEST.")
+    refused(standing.RsvpNotOpenYet, partial(reserve, session, me), "RSVP opens on Wed 1 Jul 2099, 14:00 CEST.")
 
 
 def test_inside_its_window_seats_are_given_out(session, me):

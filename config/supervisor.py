@@ -79,15 +79,16 @@ class Stop(Exception):
 
 # -- Processes that don't outlive us ---------------------------------------------------------
 PR_SET_PDEATHSIG = 1
-# Runs a module as `python -m` does, but the process, and every fork of it (the workers of granian
-# and Celery), is sent SIGTERM when its parent dies, be it by SIGKILL.
+# Runs a module as `python -m` does, but the process is sent SIGTERM when its parent dies, be it by
+# SIGKILL. Forks of it (the workers of granian and Celery) die with theirs: while they load they
+# have its handlers still, in which a SIGTERM gets lost.
 TIED = f"""
 import ctypes, os, runpy, signal, sys
-def tie():
+def tie(farewell):
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, signal.SIGTERM)
-tie()
-os.register_at_fork(after_in_child=tie)
+        ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, farewell)
+tie(signal.SIGTERM)
+os.register_at_fork(after_in_child=lambda: tie(signal.SIGKILL))
 module = sys.argv.pop(1)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """.strip()
@@ -214,13 +215,15 @@ def _reviving(services):
     stopping = threading.Event()
 
     def watch():
-        while not stopping.wait(1):
+        pause = 1
+        while not stopping.wait(pause):
             try:
                 for name in services.revive():
                     print(f"{name} was gone and has been started again", flush=True)
+                pause = 1
             except ServicesError as error:
                 print(error, flush=True)
-                return
+                pause = min(2 * pause, 60)
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from config.supervisor import TRIES, processes
+from config.supervisor import TRIES, processes, tied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +68,16 @@ def test_a_kept_process_does_not_outlive_a_killed_keeper(keeper):
     child = until(lambda: listening(keeper))
     keeper.kill()
     until(lambda: gone(child))
+
+
+def test_a_fork_that_hears_nothing_does_not_outlive_its_parent():
+    deaf = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); time.sleep(60)"
+    parent = subprocess.Popen(tied("timeit", "-n1", "-r1", deaf))
+    (fork,) = until(psutil.Process(parent.pid).children)
+    time.sleep(0.1)  # until it is tied
+    parent.kill()
+    parent.wait()
+    until(lambda: gone(fork))
 
 
 def test_what_fails_again_and_again_has_ended():

@@ -16,6 +16,7 @@ from django.utils import timezone
 from events.models import Session
 from events.operations import privacy
 from messaging.models import Message
+from rsvp.admin.rsvps import given_up
 from rsvp.models import RsvpSettings, SessionFeedback, SessionRsvp, WaitlistEntry, WaitlistLog
 from rsvp.operations import line, reserving
 from tests.config.test_admin import Filled
@@ -115,6 +116,13 @@ def test_seats_are_only_looked_at(desk, talk):
     assert desk.post(page_of(rsvp, "delete")).status_code == 403
     rsvp.refresh_from_db()
     assert rsvp.is_confirmed
+
+
+def test_what_becomes_free_is_counted_in_seats(event):
+    talks = SessionFactory.build_batch(2, event=event)
+    family = [SessionRsvpFactory.build(session=one, seats=2, status="confirmed") for one in talks]
+    assert given_up(family[:1]) == "2 seats in 1 session become free."
+    assert given_up(family) == "4 seats in 2 sessions become free."
 
 
 def test_a_seat_is_taken_away_with_a_reason_and_handed_on(desk, organizer, talk):
@@ -248,6 +256,7 @@ def test_settings_are_made_from_the_events_page_and_lead_back_to_it(desk, event,
     assert (form["event"], form["offer_ttl"], form["max_offers"]) == ([str(event.pk)], ["30"], ["2"])
     response = desk.post(NEW, form | {"offer_ttl": ["45"], "max_party_size": ["3"]})
     assert (response.status_code, response.url) == (302, home)
+    assert told(response) == ["The RSVP settings are saved."]
     row = RsvpSettings.objects.get()
     assert (row.event, row.offer_ttl, row.max_party_size) == (event, timedelta(minutes=45), 3)
     assert row.history.get().history_user == organizer

@@ -82,6 +82,12 @@ def test_pages_fit_their_width_and_everybody(sign_in, session, organizer, width)
             fields["include"].append("form .select2")
             found = Axe().run(page, context=fields, options={"runOnly": ["wcag2a", "wcag2aa"]})
             assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == []
+    page.emulate_media(color_scheme="dark")
+    for path in ("/admin/rsvp/waitlistentry/", "/admin/rsvp/sessionrsvp/", "/admin/rsvp/waitlistlog/"):
+        page.goto(path)
+        assert page.locator("html.dark").count() == 1
+        found = Axe().run(page, context="#result_list", options={"runOnly": ["color-contrast"]})
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found.response["violations"]] == []
     assert errors == []
 
 

@@ -163,6 +163,38 @@ def kept_counter(column: str) -> Trigger:
     )
 
 
+def append_only(constraint: str, record: str) -> list[Trigger]:
+    """For a table that other tables' triggers write: nobody else adds to it, and nobody changes it.
+
+    ``record``: what it is, in the words of the refusal, which comes by ``constraint``.
+    """
+    refuse = violation(constraint, f"{record} is append-only")
+
+    def never(verb, operation):
+        return Trigger(
+            name=f"never_{verb}", level=pgtrigger.Statement, when=pgtrigger.Before, operation=operation, func=refuse
+        )
+
+    return [
+        Trigger(
+            name="written_by_trigger_only",
+            level=pgtrigger.Statement,
+            when=pgtrigger.Before,
+            operation=pgtrigger.Insert,
+            # 1 is a statement from outside, 2 one that a trigger makes.
+            func=f"""
+                IF pg_trigger_depth() < 2 THEN
+                    {violation(constraint, f"{record} writes itself")}
+                END IF;
+                RETURN NULL;
+            """,
+        ),
+        never("updated", pgtrigger.Update),
+        never("deleted", pgtrigger.Delete),
+        never_truncated(constraint),
+    ]
+
+
 @contextmanager
 def corrected(model, column: str):
     """Within it, and for the tables' owner only, the counter may be written: a repair after loading

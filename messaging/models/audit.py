@@ -4,7 +4,7 @@ from django.apps import apps as global_apps
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from config.database import known
+from config.database import append_only, known
 from events.models import Event, UserProfile
 from events.models.people import scoped
 
@@ -118,7 +118,7 @@ class UserLinkAudit(models.Model):
             models.Index("record_id", "id", name="user_link_audit_record"),
             models.Index("created_at", name="user_link_audit_age"),
         ]
-        triggers = audit.append_only()
+        triggers = append_only(audit.APPEND_ONLY, "the link audit")
 
     def __str__(self):
         return f"{self.table_name} → {self.get_outcome_display()}"

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from attendance.models import Attendee
-from config.database import CompositeForeignKey, counting, known, never_truncated, touched, uuid7
+from config.database import CompositeForeignKey, append_only, counting, known, never_truncated, touched, uuid7
 from events.models import Event, Session, UserProfile
 from events.models.people import ScopedQuerySet, scoped
 from messaging.triggers import Uuid7
@@ -241,7 +241,7 @@ class WaitlistLog(models.Model):
             models.Index("session", "id", name="session_waitlist_log_session"),
             models.Index("event", "id", name="session_waitlist_log_event"),
         ]
-        triggers = waitlist.append_only()
+        triggers = append_only(waitlist.APPEND_ONLY, "the record of the lines")
 
     def __str__(self):
         return f"{self.from_status or '–'} → {self.to_status}"

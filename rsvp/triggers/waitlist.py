@@ -2,7 +2,7 @@
 
 import pgtrigger
 
-from config.database import Trigger, never_truncated, violation
+from config.database import Trigger, violation
 
 HELD = "CASE WHEN status = 'offered' THEN party_size ELSE 0 END"
 """Places that a row takes, in SQL: an offer holds its seats."""
@@ -171,31 +171,3 @@ def never_deleted() -> Trigger:
         operation=pgtrigger.Delete,
         func=violation(STAYS_ITSELF, "places in line are closed, not deleted"),
     )
-
-
-def append_only() -> list[Trigger]:
-    refuse = violation(APPEND_ONLY, "the record of the lines is append-only")
-
-    def never(verb, operation):
-        return Trigger(
-            name=f"never_{verb}", level=pgtrigger.Statement, when=pgtrigger.Before, operation=operation, func=refuse
-        )
-
-    return [
-        Trigger(
-            name="written_by_trigger_only",
-            level=pgtrigger.Statement,
-            when=pgtrigger.Before,
-            operation=pgtrigger.Insert,
-            # 1 is a statement from outside, 2 one that the trigger on the line makes.
-            func=f"""
-                IF pg_trigger_depth() < 2 THEN
-                    {violation(APPEND_ONLY, "the record of the lines writes itself")}
-                END IF;
-                RETURN NULL;
-            """,
-        ),
-        never("updated", pgtrigger.Update),
-        never("deleted", pgtrigger.Delete),
-        never_truncated(APPEND_ONLY),
-    ]

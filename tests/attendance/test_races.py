@@ -16,7 +16,8 @@ from attendance.operations import absence, check_in, marking, record, undo
 from events.models import Event
 from tests.config.postgres import held, waited_for
 from tests.factories import AttendeeFactory, EventFactory, member
-from tests.requests.test_races import at_once, holding
+from tests.races import at_once
+from tests.requests.test_races import holding
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,12 +2,11 @@
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from attendance.models import Attendee
@@ -17,6 +16,7 @@ from rsvp import integrity
 from rsvp.models import RsvpSettings, SessionRsvp, WaitlistEntry
 from rsvp.operations import line, reserving, sessions
 from rsvp.operations.standing import Seat
+from tests import races
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
@@ -31,22 +31,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(*acts):
-    """Runs each act on a connection of its own, all started together; results or errors, in order."""
-    start = threading.Barrier(len(acts))
+    """:func:`tests.races.at_once`, with the database's errors in the operations' words."""
 
-    def run(act):
-        try:
-            connection.ensure_connection()
-            start.wait(timeout=60)
-            with translated():
-                return act()
-        except DomainError as error:
-            return error
-        finally:
-            connections.close_all()
+    def in_words(act):
+        with translated():
+            return act()
 
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
+    return races.at_once(*(partial(in_words, act) for act in acts))
 
 
 def kinds(results):

@@ -397,7 +397,8 @@ class SessionForm(forms.ModelForm):
         starts, ends = cleaned.get("starts_at"), cleaned.get("ends_at")
         if not (event and starts and ends and {"starts_at", "ends_at"}.intersection(self.changed_data)):
             return cleaned
-        if event.starts_at <= starts and ends <= event.ends_at:
+        # The form knows minutes only.
+        if event.starts_at.replace(second=0, microsecond=0) <= starts and ends <= event.ends_at:
             return cleaned
         self.fields["outside"].widget = UnfoldBooleanWidget()
         if not cleaned.get("outside"):

@@ -1439,7 +1439,7 @@ def form_of(world, row) -> dict:
             data[field.name] = f"{value}x" if field.name not in kept else value
         elif value is not None:
             data[field.name] = str(value)
-    data |= {"when": "now"}  # of a message
+    data |= {"when": "now", "outside": "on"}  # of a message, and of a session at a time that its event hasn't
     if isinstance(row, Message):
         data["version"] = Message.objects.get(pk=row.pk).updated_at.isoformat()
     data |= {"memberships-TOTAL_FORMS": "1", "memberships-INITIAL_FORMS": "1"}

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from config.errors import Busy, DomainError, NotFound
+from config.errors import Busy, NotAllowed, NotFound
 from events import pages
 from tests.factories import AttendeeFactory, EventFactory, JoinRequestFactory, UserProfileFactory, member
 
@@ -175,10 +175,6 @@ def test_only_our_own_addresses_are_led_to(rf, target, ours):
     assert pages.see(target)["Location"].isascii() if ours else True
 
 
-class Refused(DomainError):
-    message = "Not {what}."
-
-
 @pytest.fixture
 def act(client, person):
     """``act(error)``: what the person gets where an operation raises it."""
@@ -195,9 +191,11 @@ def act(client, person):
 
 
 def test_a_refusal_is_told_on_the_page_before(act):
-    request, answer = act(Refused(what="now"))
+    request, answer = act(NotAllowed())
     assert (answer.status_code, answer.url) == (303, "/e/x/")
-    assert [(one.level_tag, one.message) for one in get_messages(request)] == [("error", "Not now.")]
+    assert [(one.level_tag, one.message) for one in get_messages(request)] == [
+        ("error", "You do not have permission to do this.")
+    ]
 
 
 def test_what_passes_says_to_try_again(act):

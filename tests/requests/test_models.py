@@ -243,6 +243,7 @@ def test_request_and_attendee_changed_together_are_accepted(approved):
             ", public.".join(
                 ("event_attendees", "event_attendee_blocks", "event_attendance_audit", "check_ins", "check_in_attempts")
                 + ("event_guests", "message_deliveries", "event_invitation_links")
+                + ("session_rsvps", "session_waitlist", "session_feedback")
             ),
             "attendance_attendee_never_truncated",
         ),

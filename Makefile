@@ -44,7 +44,7 @@ setup:
 demo: setup
 	@exec $(PY) -m config.supervisor
 
-# One process more than cores, as many tests wait for servers and browsers. Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
+# One process a core. Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
 test: setup
 	@set -eu; \
 	CHROMIUM=$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}; \
@@ -53,8 +53,7 @@ test: setup
 		[ -z "$${CI:-}" ] || exit 1; \
 	fi; \
 	export CHROMIUM; \
-	CORES=$$($(PY) -c 'import os; print(len(os.sched_getaffinity(0)))'); \
-	exec $(PY) -m pytest -n $$((CORES + 1)) --maxprocesses 4 --dist loadfile $(ARGS)
+	exec $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: setup
 	$(PY) -m ruff check .

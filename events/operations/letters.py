@@ -62,12 +62,12 @@ def written(letter) -> Text | None:
 
 
 def _superseded(letter) -> bool:
-    """Whoever asked several times while nothing could be sent gets one letter. Letters of different
-    people are kept apart: nobody silences another's by asking for the same address."""
+    """Whoever asked several times while nothing could be sent gets one letter, in whichever order they are
+    taken up. Letters of different people are kept apart: nobody silences another's by asking for the same address."""
     if letter.kind == AccountLetter.Kind.EMAIL_CHANGED:  # each to another former address
         return False
     same = Q(user=letter.user_id) if letter.user_id else Q(user=None, address=letter.address)
-    return AccountLetter.objects.filter(same, kind=letter.kind, pk__gt=letter.pk, sent_at=None, error="").exists()
+    return AccountLetter.objects.filter(same, kind=letter.kind, pk__gt=letter.pk, error="").exists()
 
 
 def text(template, to, **context) -> Text:

@@ -163,6 +163,20 @@ def kept_counter(column: str) -> Trigger:
     )
 
 
+ACTOR, REASON = "turnout.actor", "turnout.reason"
+"""Settings of a transaction that say, for records that triggers write, who does it and why."""
+
+
+@contextmanager
+def recorded_as(actor, reason: str = ""):
+    """What is written within is on record as this person's; after a refusal the transaction's end forgets it."""
+    told = "SELECT set_config(%s, %s, true), set_config(%s, %s, true)"
+    with connection.cursor() as cursor:
+        cursor.execute(told, [ACTOR, str(actor.pk) if actor else "", REASON, reason])
+        yield
+        cursor.execute(told, [ACTOR, "", REASON, ""])
+
+
 def append_only(constraint: str, record: str) -> list[Trigger]:
     """For a table that other tables' triggers write: nobody else adds to it, and nobody changes it.
 

@@ -205,6 +205,10 @@ SPECTACULAR_SETTINGS = {
         "MessageKind": "messaging.models.Kind",
         "DevicePlatform": "messaging.models.PushDevice.Platform",
         "SessionStatus": "events.models.agenda.SessionStatus",
+        "ServiceRequestStatus": "requests.models.RequestStatus",
+        "ServiceSessionStatus": "requests.models.ServiceStatus",
+        "ServiceSessionType": "requests.models.SessionType",
+        "ParticipantRole": "requests.models.ParticipantRole",
         "RsvpStanding": "rsvp.api.agenda.STANDINGS",
         "RefusalType": "config.openapi.TYPES",
     },
@@ -221,9 +225,12 @@ SPECTACULAR_SETTINGS = {
         {"name": "attendance", "description": "Who came, by hand"},
         {"name": "room", "description": "Who is in, your own place among them, and your ticket"},
         {"name": "sessions", "description": "The agenda, seats in sessions and the lines for them, your schedule"},
+        {"name": "service", "description": "Asking for help; and for those who give it, what waits and who takes it"},
         {"name": "messages", "description": "What you were sent, and the devices that ring for it"},
     ],
 }
+STREAM_URL = env("STREAM_URL", default=f"{SITE_URL}/api/v1/stream").rstrip("/")
+"""Where the live stream answers (requests.stream): a process of its own, behind this address."""
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 BODY_LIMIT = 1024 * 1024
@@ -266,6 +273,12 @@ CELERY_BEAT_SCHEDULE = {
     "tell-changes": {"task": "rsvp.tasks.tell_changes", "schedule": 60.0, "options": {"expires": 55}},
     "remind-of-sessions": {"task": "rsvp.tasks.remind", "schedule": crontab(minute="*/15")},
     "tell-of-the-door": {"task": "messaging.tasks.tell_of_the_door", "schedule": 60.0, "options": {"expires": 55}},
+    "watch-service-requests": {
+        "task": "requests.tasks.watch_service_requests",
+        "schedule": 15.0,
+        "options": {"expires": 14},
+    },
+    "forget-signals": {"task": "requests.tasks.forget_signals", "schedule": 3600.0, "options": {"expires": 3000}},
     "check-integrity": {"task": "events.tasks.check_integrity", "schedule": crontab(hour=4, minute=10)},
     "forget-expired": {"task": "events.tasks.forget_expired", "schedule": crontab(hour=4, minute=40)},
 }
@@ -330,6 +343,7 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "events.views.too_old.too_old"
 CSP_BASE = {
     "default-src": [SELF],
+    "connect-src": [SELF, "{0.scheme}://{0.netloc}".format(urlsplit(STREAM_URL))],
     "img-src": [SELF, "data:", "https:"],
     "object-src": [NONE],
     "base-uri": [SELF],

@@ -49,6 +49,8 @@ def processes(port):
     return {
         "web": f"{KEPT} granian --interface wsgi config.wsgi:application --host 127.0.0.1 --port {port} --workers 2"
         " --respawn-failed-workers --blocking-threads 4 --workers-kill-timeout 2 --log-level warning",
+        "stream": f"{KEPT} granian --interface asgi requests.stream:application --host 127.0.0.1 --port {port + 1}"
+        " --workers 1 --respawn-failed-workers --workers-kill-timeout 2 --log-level warning",
         "worker": f"{KEPT} celery --quiet --app config worker --queues celery,messages --concurrency 2"
         " --without-mingle --without-gossip",
         "beat": f"{KEPT} celery --quiet --app config beat --schedule {shlex.quote(str(ROOT / 'beat'))}",
@@ -185,6 +187,7 @@ def demo(port):
         environment = os.environ | services.environment()
         environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
+        environment.setdefault("STREAM_URL", f"http://127.0.0.1:{port + 1}/api/v1/stream")
         use_post_office(environment, port)
         # Static files straight from where they lie: collecting and compressing takes half a minute.
         # WhiteNoise still warns where the folder is missing that it doesn't need.

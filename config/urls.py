@@ -15,7 +15,7 @@ from config import health, mailbox
 from config.api import IsPublic
 from events.views import event_page, passwords, sign_in
 from messaging.views import hooks, unsubscribe
-from requests import views as request_views
+from requests.views import joining, service
 from rsvp.views import agenda, schedule
 
 api = [
@@ -75,8 +75,9 @@ urlpatterns = [
     path("sign-out/", sign_in.sign_out, name="web_sign_out"),
     path("e/", event_page.event_list, name="event_list"),
     path("e/<slug:slug>/", event_page.event_page, name="event_page"),
-    path("e/<slug:slug>/join/", request_views.join_page, name="join_page"),
-    path("e/<slug:slug>/join/withdraw/", request_views.withdraw, name="withdraw_request"),
+    path("e/<slug:slug>/join/", joining.join_page, name="join_page"),
+    path("e/<slug:slug>/join/withdraw/", joining.withdraw, name="withdraw_request"),
+    path("help/<uuid:session_id>/", service.service_session, name="service_session"),
     path("mailbox/", mailbox.mailbox, name="mailbox"),
     path("mailbox/<int:number>/", mailbox.mailbox_item, name="mailbox_item"),
     path("mailbox/<int:number>/html/", mailbox.mailbox_html, name="mailbox_html"),

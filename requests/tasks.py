@@ -5,10 +5,11 @@ from celery import shared_task
 from django.db.models import F, Q
 
 from config.errors import DomainError
+from config.tasks import Persistent
 from events.models import Event
 
 from .models import JoinRequest
-from .operations import join_requests, notices
+from .operations import join_requests, notices, taking, telling, tickets
 
 log = structlog.get_logger(__name__)
 
@@ -38,3 +39,17 @@ def tell_of_new_requests():
 @shared_task
 def tell_of_requests_daily():
     notices.tell_daily()
+
+
+@shared_task(base=Persistent)
+def watch_service_requests():
+    """What waits for too long or is left alone, and who is to hear of what waits."""
+    taking.mark_unattended()
+    taking.return_idle()
+    taking.remind_idle()
+    telling.tell_waiting()
+
+
+@shared_task
+def forget_signals():
+    tickets.forget()

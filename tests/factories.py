@@ -10,7 +10,8 @@ from factory.django import DjangoModelFactory
 from attendance.models import Attendee, CheckInPoint, DoorDevice
 from events.models import Event, Membership, Organization, Room, Session, Speaker, UserProfile
 from messaging.models import EventGuest, Message, MessageDelivery
-from requests.models import InvitationLink, JoinRequest
+from requests.models import InvitationLink, JoinRequest, Mechanic, SessionRequest
+from requests.operations import intakes, taking
 from rsvp.models import SessionRsvp, WaitlistEntry
 
 
@@ -198,3 +199,25 @@ class WaitlistEntryFactory(DjangoModelFactory):
     session = factory.SubFactory(SessionFactory)
     event = factory.SelfAttribute("session.event")
     attendee = factory.SubFactory(AttendeeFactory, event=factory.SelfAttribute("..session.event"))
+
+
+class MechanicFactory(DjangoModelFactory):
+    """On duty, for all of the organisation."""
+
+    class Meta:
+        model = Mechanic
+
+    organization = factory.SubFactory(OrganizationFactory)
+    user_profile = factory.SubFactory(UserProfileFactory)
+    display_name = factory.Sequence(lambda n: f"Mechanic {n}")
+    on_duty = True
+
+
+def service_request(event, *, customer=None, mechanic=None, **given) -> SessionRequest:
+    """A customer's request at the event, made as in life; accepted where a mechanic is given."""
+    customer = customer or UserProfileFactory()
+    given = {"concern": "The chain keeps jumping off."} | given
+    request = intakes.start_intake(person=customer, event_id=event.pk, **given).row
+    if mechanic is not None:
+        taking.accept(request_id=request.pk, person=mechanic.user_profile)
+    return SessionRequest.objects.get(pk=request.pk)

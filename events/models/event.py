@@ -231,6 +231,8 @@ class Event(models.Model):
                 condition=~Q(external_id=""),
                 name="events_event_external_id_unique",
             ),
+            # What composite foreign keys refer to.
+            models.UniqueConstraint(fields=["id", "organization"], name="events_event_id_organization"),
             known("status", Status, "events_event_status_known"),
             known("visibility", Visibility, "events_event_visibility_known"),
             known("approval_mode", ApprovalMode, "events_event_approval_mode_known"),

@@ -79,13 +79,14 @@ class NoticePreference(models.Model):
     class Topic(models.TextChoices):
         REQUESTS = "requests", _("Join requests to decide")
         DOOR = "door", _("What happens at the door")
+        SERVICE = "service", _("Service requests that nobody takes")
 
     class Mode(models.TextChoices):
         AT_ONCE = "at_once", _("At once")
         DIGEST = "digest", _("Once a day")
         OFF = "off", _("Not at all")
 
-    DEFAULTS = {Topic.REQUESTS: Mode.DIGEST, Topic.DOOR: Mode.OFF}
+    DEFAULTS = {Topic.REQUESTS: Mode.DIGEST, Topic.DOOR: Mode.OFF, Topic.SERVICE: Mode.AT_ONCE}
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="+", verbose_name=_("organisation")

@@ -4,7 +4,6 @@ Everything that makes a seat free calls :func:`hand_on` in its own transaction, 
 so that nobody can slip in between. What raw SQL or a removed attendee leaves free, the sweep hands on.
 """
 
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from itertools import groupby
@@ -16,12 +15,11 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from config.celery import start
-from config.database import uuid7
+from config.database import recorded_as, uuid7
 from config.errors import DomainError, NotFound, Outcome, lock, operation
 from events.models import Event, Session
 
 from ..models import EndReason, RsvpStatus, SessionLine, WaitlistEntry, WaitlistMode, WaitlistStatus
-from ..triggers.waitlist import ACTOR
 from . import standing, telling
 from .standing import EventNotOpen, NotAttending, Seat, SessionCancelled, SessionStarted, TooManySeats, after, full
 
@@ -227,15 +225,6 @@ CONFIRM = """
 
 
 # -- What organisers do --------------------------------------------------------------------------------
-
-
-@contextmanager
-def recorded_as(actor):
-    """Steps in line are on record as this organiser's; after a refusal the transaction's end forgets it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, %s, true)", [ACTOR, str(actor.pk) if actor else ""])
-        yield
-        cursor.execute("SELECT set_config(%s, '', true)", [ACTOR])
 
 
 def by_organiser(act):

@@ -2,14 +2,11 @@
 
 import pgtrigger
 
-from config.database import Trigger, violation
+from config.database import ACTOR, Trigger, violation
 
 HELD = "CASE WHEN status = 'offered' THEN party_size ELSE 0 END"
 """Places that a row takes, in SQL: an offer holds its seats."""
 WAITS = "CASE WHEN status = 'waiting' THEN 1 ELSE 0 END"
-
-ACTOR = "turnout.actor"
-"""The setting of a transaction that names the organiser who moves somebody."""
 
 STAYS_ITSELF = "rsvp_waitlistentry_stays_itself"
 OVER_STAYS_OVER = "rsvp_waitlistentry_over_stays_over"

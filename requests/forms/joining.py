@@ -4,7 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
 
-from .models import refuse_past
+from ..models import refuse_past
 
 
 class InvitationLinkForm(forms.ModelForm):

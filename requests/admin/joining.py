@@ -25,9 +25,9 @@ from config.admin import (
 )
 from events.admin import OfEvent, card_annotations, local, person_header
 
-from .forms import InvitationLinkForm, NoteForm, PlusOnesForm, ReasonForm
-from .models import PENDING_FIRST, Ban, InvitationLink, JoinRequest, Status
-from .operations import invitations, join_requests, removals
+from ..forms.joining import InvitationLinkForm, NoteForm, PlusOnesForm, ReasonForm
+from ..models import PENDING_FIRST, Ban, InvitationLink, JoinRequest, Status
+from ..operations import invitations, join_requests, removals
 
 STATUS_COLOURS = {"pending": "warning", "approved": "success", "declined": "danger", "cancelled": "info"}
 

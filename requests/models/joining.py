@@ -16,7 +16,7 @@ from events.models import Event, UserProfile
 from events.models.people import SANE_MOMENT, ScopedQuerySet, sane, scoped
 from messaging.models import EventGuest
 
-from . import triggers
+from ..triggers import joining as triggers
 
 
 class Status(models.TextChoices):

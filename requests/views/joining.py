@@ -14,10 +14,10 @@ from config.errors import DomainError, NotFound
 from events import pages
 from events.models import Event
 
-from .api import GuessingInvitations
-from .forms import JoinForm
-from .models import InvitationLink, JoinRequest, Status
-from .operations import invitations, join_requests
+from ..api.joining import GuessingInvitations
+from ..forms.joining import JoinForm
+from ..models import InvitationLink, JoinRequest, Status
+from ..operations import invitations, join_requests
 
 
 @pages.part(first=True)

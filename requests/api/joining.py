@@ -20,8 +20,8 @@ from config.openapi import refuses
 from events.models import Event, Membership
 from events.models.people import Role
 
-from .models import InvitationLink, JoinRequest, Status, refuse_past
-from .operations import invitations, join_requests
+from ..models import InvitationLink, JoinRequest, Status, refuse_past
+from ..operations import invitations, join_requests
 
 
 class PersonSerializer(serializers.Serializer):

@@ -1,0 +1,390 @@
+"""Who takes a request, gives it back, or finishes it. The first to accept gets it.
+
+Locks in the order mechanic → request → session, so that whoever goes off duty keeps nothing that they accept in the
+same moment.
+"""
+
+from datetime import datetime
+from functools import partial
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from config.database import recorded_as
+from config.errors import SYSTEM, Busy, DomainError, NotAllowed, NotFound, Outcome, lock, operation
+from config.live import nudge
+
+from ..models import Mechanic, RequestStatus, ServiceSession, ServiceStatus, SessionRequest
+from . import telling
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "turnout:service"
+"""Where Redis says that there is something new; the stream listens."""
+
+
+class AlreadyAccepted(DomainError):
+    code = "already_accepted"
+    message = _("{accepted_by} has accepted it already.")
+    plain = _("Somebody has accepted it already.")
+    facts = ("accepted_by",)
+
+
+class RequestClosed(DomainError):
+    code = "request_closed"
+    message = _("This request is {status}.")
+    plain = _("This request is over.")
+    facts = ("status",)
+    constraints = ("requests_sessionrequest_over_stays_over",)
+
+
+class NotAccepted(DomainError):
+    code = "not_accepted"
+    message = _("Nobody has accepted this request yet.")
+
+
+class NotYours(DomainError):
+    code = "not_yours"
+    message = _("You don't have this request any more.")
+
+
+class OffDuty(DomainError):
+    code = "off_duty"
+    status = 403
+    message = _("{mechanic} is off duty.")
+    plain = _("You are off duty.")
+
+
+class NotServing(DomainError):
+    code = "not_serving"
+    status = 403
+    message = _("This request is of an event that {mechanic} does not serve.")
+
+
+class OwnRequest(DomainError):
+    code = "own_request"
+    status = 403
+    message = _("Nobody takes their own request.")
+    constraints = ("requests_sessionrequest_not_ones_own",)
+
+
+class SessionBroken(DomainError):
+    """The database's own promises about service requests; operations keep them, raw SQL is told."""
+
+    code = "service_session_inconsistent"
+    message = _("A service session and its request belong together; the database refused one alone.")
+    constraints = (
+        "requests_servicesession_has_request",
+        "requests_servicesession_agrees_with_request",
+        "requests_sessionrequest_accepted_has_mechanic",
+    )
+
+
+# -- Accepting ---------------------------------------------------------------------------------------------
+
+
+@operation
+def accept(*, request_id, person) -> Outcome:
+    """The mechanic gets the request, if nobody has it; the session is live, and the customer told.
+
+    Accepting one's own again changes nothing. Raises NotFound, NotAllowed, OffDuty, NotServing, OwnRequest,
+    AlreadyAccepted, RequestClosed.
+    """
+    request = _asked(request_id)
+    mechanic = Mechanic.objects.filter(
+        organization=request.organization_id, user_profile=person.pk, active=True, user_profile__is_active=True
+    ).first()
+    if mechanic is None:
+        raise NotAllowed if SessionRequest.objects.seen_by(person.pk).filter(pk=request_id).exists() else NotFound
+    return _give(request, mechanic, actor=person, reason="accepted")
+
+
+@operation
+def takeover(*, request_id, mechanic_id, actor) -> Outcome:
+    """An organiser gives a request, waiting or accepted, to this mechanic; who had it is told.
+
+    Raises NotFound, NotAllowed, OffDuty, NotServing, OwnRequest, RequestClosed.
+    """
+    request = seen(request_id, actor)
+    if not actor.has_perm("requests.assign_sessionrequest", request):
+        raise NotAllowed
+    mechanic = Mechanic.objects.filter(organization=request.organization_id, pk=mechanic_id, active=True).first()
+    if mechanic is None:
+        raise NotFound
+    return _give(request, mechanic, actor=actor, reason="takeover", over=True)
+
+
+def _asked(request_id) -> SessionRequest:
+    """Read without a lock: who comes too late needn't wait for one."""
+    request = SessionRequest.objects.select_related("mechanic").filter(pk=request_id).first()
+    if request is None:
+        raise NotFound
+    return request
+
+
+def _give(request, mechanic, *, actor, reason, over=False) -> Outcome:
+    if request.customer_id == mechanic.user_profile_id:
+        raise OwnRequest
+    _refuse_unfit(mechanic, request)
+    if not _is_free(request, mechanic, over):
+        return Outcome(request, changed=False)
+    mechanic = lock(Mechanic.objects.select_related("user_profile"), pk=mechanic.pk)
+    _refuse_unfit(mechanic, request)
+    request, session = locked(request.pk)
+    if not _is_free(request, mechanic, over):
+        return Outcome(request, changed=False)
+    had = request.mechanic
+    now = timezone.now()
+    request.status, request.mechanic, request.accepted_at = RequestStatus.ACCEPTED, mechanic, now
+    session.status, session.mechanic, session.warned_at = ServiceStatus.LIVE, mechanic, None
+    session.started_at, session.last_activity_at = session.started_at or now, now
+    with recorded_as(actor, reason):
+        session.save(update_fields=["status", "mechanic", "warned_at", "started_at", "last_activity_at", "updated_at"])
+        request.save(update_fields=["status", "mechanic", "accepted_at", "updated_at"])
+    telling.accepted(request, mechanic)
+    if over:
+        if had is not None:
+            telling.taken_over(request, had, actor=actor)
+        telling.given(request, mechanic, actor=actor)
+    _after_commit("service_request.accepted", request, mechanic=str(mechanic.pk))
+    return Outcome(request, changed=True)
+
+
+def _refuse_unfit(mechanic, request):
+    if not mechanic.on_duty or not mechanic.active:
+        raise OffDuty(mechanic=mechanic)
+    if not mechanic.serves(request.organization_id, request.event_id):
+        raise NotServing(mechanic=mechanic)
+
+
+def _is_free(request, mechanic, over) -> bool:
+    """False where they have it already. Raises AlreadyAccepted, RequestClosed."""
+    if request.status in RequestStatus.OVER:
+        raise RequestClosed(status=request.get_status_display().lower())
+    if request.status == RequestStatus.ACCEPTED:
+        if request.mechanic_id == mechanic.pk:
+            return False
+        if not over:
+            raise AlreadyAccepted(accepted_by=str(request.mechanic))
+    return True
+
+
+# -- Giving back -------------------------------------------------------------------------------------------
+
+
+@operation
+def release(*, request_id, actor) -> Outcome:
+    """The mechanic, or an organiser, hands it back: it keeps its place in line, and the customer is told.
+
+    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed.
+    """
+    request, _session = _of_mechanic(request_id, actor)
+    with recorded_as(actor, "released"):
+        back_to_line(request.pk, reason="released", actor=actor)
+    return Outcome(request, changed=True)
+
+
+def back_to_line(request_id, *, reason: str, actor=SYSTEM) -> bool:
+    """The caller's transaction. ``reason``: released, idle or off_duty; whoever didn't do it hears of it."""
+    request, session = locked(request_id)
+    if request.status != RequestStatus.ACCEPTED:
+        return False
+    had = request.mechanic
+    request.status, request.mechanic, request.accepted_at = RequestStatus.PENDING, None, None
+    session.status, session.mechanic, session.warned_at, session.place = ServiceStatus.PENDING, None, None, ""
+    session.save(update_fields=["status", "mechanic", "warned_at", "place", "updated_at"])
+    request.save(update_fields=["status", "mechanic", "accepted_at", "updated_at"])
+    telling.returned(request, had, reason=reason, actor=actor)
+    _after_commit("service_request.returned", request, reason=reason)
+    telling.soon()
+    return True
+
+
+# -- Ending ------------------------------------------------------------------------------------------------
+
+
+@operation
+def complete(*, request_id, actor) -> Outcome:
+    """Done, says the mechanic who has it, or an organiser. Raises NotFound, NotAllowed, NotAccepted, NotYours,
+    RequestClosed; completing twice changes nothing."""
+    request = seen(request_id, actor)
+    if request.status == RequestStatus.COMPLETED and _may(request, actor):
+        return Outcome(request, changed=False)
+    request, session = _of_mechanic(request_id, actor)
+    _end(request, session, RequestStatus.COMPLETED, ServiceStatus.COMPLETED, actor=actor, reason="completed")
+    telling.completed(request, actor=actor)
+    return Outcome(request, changed=True)
+
+
+@operation
+def cancel(*, request_id, actor) -> Outcome:
+    """The customer needs nobody any more, at any time before it is done; or an organiser says so.
+
+    Raises NotFound, NotAllowed, RequestClosed; cancelling twice changes nothing.
+    """
+    seen(request_id, actor)
+    request, session = locked(request_id)
+    own = request.customer_id == actor.pk
+    if not own and not actor.has_perm("requests.assign_sessionrequest", request):
+        raise NotAllowed
+    if request.status == RequestStatus.CANCELLED:
+        return Outcome(request, changed=False)
+    if request.status == RequestStatus.COMPLETED:
+        raise RequestClosed(status=request.get_status_display().lower())
+    reason = "cancelled" if own else "cancelled_by_organizer"
+    _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=actor, reason=reason)
+    telling.cancelled(request, actor=actor)
+    return Outcome(request, changed=True)
+
+
+def close_open(customer_id, *, actor, reason: str) -> int:
+    """Whatever of a customer's still waits is cancelled, with its session: they have asked anew. The caller's
+    transaction."""
+    waiting = SessionRequest.objects.open().filter(customer=customer_id).order_by("pk")
+    closed = 0
+    for request_id in waiting.values_list("pk", flat=True):
+        request, session = locked(request_id)
+        if request.status in RequestStatus.OPEN:
+            _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=actor, reason=reason)
+            closed += 1
+    return closed
+
+
+def _end(request, session, status, session_status, *, actor, reason):
+    request.status, session.status = status, session_status
+    with recorded_as(actor, reason):
+        session.save(update_fields=["status", "updated_at"])
+        request.save(update_fields=["status", "updated_at"])
+    _after_commit(f"service_request.{reason}", request)
+
+
+# -- By the clock ------------------------------------------------------------------------------------------
+
+
+def mark_unattended(*, at: datetime | None = None) -> int:
+    """What nobody took in time rings louder: the organisers hear of it. How many. ``at``: now by default."""
+    return _each(SessionRequest.objects.overdue(at), partial(_mark, at=at))
+
+
+def _mark(request_id, at) -> bool:
+    request = _locked_of(SessionRequest.objects.overdue(at), request_id)
+    if request is None:
+        return False
+    request.status = RequestStatus.UNATTENDED
+    with recorded_as(SYSTEM, "unattended"):
+        request.save(update_fields=["status", "updated_at"])
+    _after_commit("service_request.unattended", request)
+    telling.soon()
+    return True
+
+
+def return_idle(*, at: datetime | None = None) -> int:
+    """What its mechanic does nothing about goes back to the line; so does what raw SQL left with somebody who is off
+    duty. How many. ``at``: now by default."""
+    return _each(SessionRequest.objects.idle(at), partial(_return, at=at))
+
+
+def _return(request_id, at) -> bool:
+    idle = SessionRequest.objects.idle(at).select_related("mechanic__user_profile")
+    request = _locked_of(idle, request_id)
+    if request is None:
+        return False
+    there = request.mechanic.on_duty and request.mechanic.active and request.mechanic.user_profile.is_active
+    reason = "idle" if there else "off_duty"
+    with recorded_as(SYSTEM, reason):
+        return back_to_line(request_id, reason=reason)
+
+
+def remind_idle(*, at: datetime | None = None) -> int:
+    """Tells mechanics that what they accepted goes back soon, once each time. How many. ``at``: now by default."""
+    return _each(SessionRequest.objects.nearly_idle(at), partial(_remind, at=at))
+
+
+def _remind(request_id, at) -> bool:
+    request = _locked_of(SessionRequest.objects.nearly_idle(at).select_related("mechanic"), request_id)
+    if request is None:
+        return False
+    session = lock(ServiceSession.objects, pk=request.session_id)
+    telling.reminded(request, session)
+    session.warned_at = timezone.now()
+    session.save(update_fields=["warned_at", "updated_at"])
+    return True
+
+
+def _locked_of(rows, request_id) -> SessionRequest | None:
+    """The request, locked; None where it is no longer one of these rows."""
+    lock(SessionRequest.objects, pk=request_id)
+    return rows.filter(pk=request_id).first()
+
+
+def _each(rows, act) -> int:
+    """Each in its own transaction, so that one that is refused holds up none of the others."""
+    done = 0
+    for request_id in rows.order_by("pk").values_list("pk", flat=True):
+        try:
+            done += _one(request_id=request_id, act=act)
+        except Busy:
+            log.info("service_request.busy", service_request=str(request_id))
+        except DomainError as error:
+            log.warning("service_request.sweep_refused", service_request=str(request_id), reason=str(error))
+    return done
+
+
+@operation
+def _one(*, request_id, act) -> bool:
+    return act(request_id)
+
+
+# -- What the acts share -----------------------------------------------------------------------------------
+
+
+def seen(request_id, person) -> SessionRequest:
+    """The request, if the person may see it, unlocked. Raises NotFound."""
+    request = (
+        SessionRequest.objects.seen_by(person.pk)
+        .select_related("mechanic", "organization", "event")
+        .filter(pk=request_id)
+        .first()
+    )
+    if request is None:
+        raise NotFound
+    return request
+
+
+def locked(request_id) -> tuple[SessionRequest, ServiceSession]:
+    """Request and session, in the order of locks. Raises NotFound, Busy."""
+    request = lock(SessionRequest.objects.select_related("mechanic"), pk=request_id)
+    return request, lock(ServiceSession.objects, pk=request.session_id)
+
+
+def _may(request, actor) -> bool:
+    mine = request.mechanic is not None and request.mechanic.user_profile_id == actor.pk
+    return mine or actor.has_perm("requests.assign_sessionrequest", request)
+
+
+def _of_mechanic(request_id, actor) -> tuple[SessionRequest, ServiceSession]:
+    """Locked, for whoever has it, or an organiser. Raises NotFound, NotAllowed, NotAccepted, NotYours,
+    RequestClosed."""
+    try:
+        seen(request_id, actor)
+    except NotFound:
+        # It went back, and somebody else has it: who had it learns that much.
+        if SessionRequest.objects.filter(pk=request_id, log__to_mechanic__user_profile=actor.pk).exists():
+            raise NotYours from None
+        raise
+    request, session = locked(request_id)
+    if request.status in RequestStatus.OVER:
+        raise RequestClosed(status=request.get_status_display().lower())
+    if not _may(request, actor):
+        was = request.log.filter(to_mechanic__user_profile=actor.pk).exists()
+        raise NotYours if was else NotAllowed
+    if request.status != RequestStatus.ACCEPTED:
+        raise NotAccepted
+    return request, session
+
+
+def _after_commit(what, request, **more):
+    nudge(CHANNEL)
+    transaction.on_commit(partial(log.info, what, service_request=str(request.pk), **more))

@@ -1,0 +1,311 @@
+"""The database's side of the fifth promise: no session without its request, and none taken twice, whoever writes."""
+
+import pgtrigger
+
+from config.database import ACTOR, REASON, Trigger, violation
+
+HAS_REQUEST = "requests_servicesession_has_request"
+AGREES = "requests_servicesession_agrees_with_request"
+SESSION_STAYS = "requests_servicesession_stays_itself"
+REQUEST_STAYS = "requests_sessionrequest_stays_itself"
+OVER = "requests_sessionrequest_over_stays_over"
+NOT_OWN = "requests_sessionrequest_not_ones_own"
+MECHANIC_STAYS = "requests_mechanic_stays_itself"
+MESSAGE_BY_PARTICIPANT = "requests_sessionmessage_by_participant"
+APPEND_ONLY = "requests_sessionrequestlog_append_only"
+
+SIGNALS = "service_signals"
+"""The table, and the name of the lock under which it is written."""
+
+
+# -- A session and its request ---------------------------------------------------------------------------
+
+
+def _agreement(session_id: str) -> str:
+    """PL/pgSQL for a deferred trigger: an open session has its request, and both say the same at commit.
+
+    Reads both rows anew, as NEW and OLD may be older than the commit, and locks the session: whoever changes
+    either meets the others there.
+    """
+    return f"""
+        PERFORM FROM service_sessions WHERE id = {session_id} FOR NO KEY UPDATE;
+        SELECT s.status AS session, s.mechanic_id AS of_session, r.status AS request, r.mechanic_id AS of_request
+        INTO found FROM service_sessions s LEFT JOIN session_requests r ON r.session_id = s.id
+        WHERE s.id = {session_id};
+        IF found.session IN ('pending', 'live') AND found.request IS NULL THEN
+            {violation(HAS_REQUEST, "service session % is % but has no request", session_id, "found.session")}
+        ELSIF (found.session = 'pending') <> (found.request IN ('pending', 'unattended'))
+            OR (found.session = 'live') <> (found.request = 'accepted')
+            OR (found.session = 'live') AND found.of_session IS DISTINCT FROM found.of_request THEN
+            {violation(AGREES, "service session % is %, its request %", session_id, "found.session", "found.request")}
+        END IF;
+    """
+
+
+def session_has_request() -> Trigger:
+    return Trigger(
+        name="session_has_request",
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status", "mechanic_id"),
+        timing=pgtrigger.Deferred,
+        declare=[("found", "record")],
+        func=_agreement("NEW.id") + "RETURN NULL;",
+    )
+
+
+def request_of_session() -> Trigger:
+    """The same promise, seen from the request: deleted, or in another state than its session."""
+    return Trigger(
+        name="request_of_session",
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status", "mechanic_id", "session_id") | pgtrigger.Delete,
+        timing=pgtrigger.Deferred,
+        declare=[("found", "record")],
+        func=f"""
+            IF TG_OP = 'DELETE' THEN
+                {_agreement("OLD.session_id")}
+            ELSE
+                {_agreement("NEW.session_id")}
+            END IF;
+            RETURN NULL;
+        """,
+    )
+
+
+# -- What belongs to what ----------------------------------------------------------------------------------
+
+
+ORGANIZATION_OF_EVENT = """
+    NEW.organization_id := coalesce(NEW.organization_id, (SELECT organization_id FROM events WHERE id = NEW.event_id));
+"""
+
+
+def intake_filled() -> Trigger:
+    """The organisation is that of the event, where nobody says it."""
+    return Trigger(
+        name="filled",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert,
+        func=ORGANIZATION_OF_EVENT + "RETURN NEW;",
+    )
+
+
+def session_kept_right() -> Trigger:
+    """Whose it is, it stays; what is over, stays over; and when it ended is written along with that."""
+    return Trigger(
+        name="kept_right",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.Update,
+        declare=[("asked", "record")],
+        func=f"""
+            IF TG_OP = 'INSERT' THEN
+                SELECT organization_id, event_id INTO asked FROM intakes WHERE id = NEW.intake_id;
+                NEW.event_id := coalesce(NEW.event_id, asked.event_id);
+                NEW.organization_id := coalesce(NEW.organization_id, asked.organization_id);
+                {ORGANIZATION_OF_EVENT}
+            ELSE
+                IF NEW.id <> OLD.id OR NEW.customer_id <> OLD.customer_id
+                    OR OLD.intake_id IS NOT NULL AND NEW.intake_id IS DISTINCT FROM OLD.intake_id THEN
+                    {violation(SESSION_STAYS, "a service session keeps its customer and its intake")}
+                END IF;
+                IF OLD.status IN ('completed', 'cancelled') AND NEW.status <> OLD.status THEN
+                    {violation(OVER, "a session that is % does not become %", "OLD.status", "NEW.status")}
+                END IF;
+            END IF;
+            IF NEW.status = 'live' THEN
+                NEW.started_at := coalesce(NEW.started_at, clock_timestamp());
+                NEW.last_activity_at := coalesce(NEW.last_activity_at, clock_timestamp());
+            END IF;
+            IF NEW.status IN ('completed', 'cancelled') THEN
+                NEW.ended_at := coalesce(NEW.ended_at, clock_timestamp());
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def request_kept_right() -> Trigger:
+    """Whose it is, it stays; what is over, stays over; nobody takes their own; since when it waits, and when it was
+    first accepted and closed, are written along with that."""
+    return Trigger(
+        name="kept_right",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | pgtrigger.Update,
+        declare=[("served", "record")],
+        func=f"""
+            IF TG_OP = 'INSERT' THEN
+                SELECT organization_id, event_id INTO served FROM service_sessions WHERE id = NEW.session_id;
+                NEW.organization_id := coalesce(NEW.organization_id, served.organization_id);
+                NEW.event_id := coalesce(NEW.event_id, served.event_id);
+            ELSE
+                IF NEW.id <> OLD.id OR NEW.session_id <> OLD.session_id OR NEW.customer_id <> OLD.customer_id THEN
+                    {violation(REQUEST_STAYS, "a service request keeps its session and its customer")}
+                END IF;
+                IF OLD.status IN ('completed', 'cancelled') AND NEW.status <> OLD.status THEN
+                    {violation(OVER, "a request that is % does not become %", "OLD.status", "NEW.status")}
+                END IF;
+                IF NEW.status = 'pending' AND OLD.status = 'accepted' THEN
+                    NEW.waiting_since := clock_timestamp();
+                    NEW.notification_sent_at := NULL;
+                    NEW.told := 0;
+                END IF;
+            END IF;
+            IF NEW.mechanic_id IS NOT NULL AND EXISTS (
+                SELECT FROM mechanics WHERE id = NEW.mechanic_id AND user_profile_id = NEW.customer_id
+            ) THEN
+                {violation(NOT_OWN, "nobody takes their own request")}
+            END IF;
+            IF NEW.status = 'accepted' THEN
+                NEW.first_accepted_at := coalesce(NEW.first_accepted_at, NEW.accepted_at);
+            END IF;
+            IF NEW.status IN ('completed', 'cancelled') THEN
+                NEW.closed_at := coalesce(NEW.closed_at, clock_timestamp());
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def mechanic_stays_itself() -> Trigger:
+    return Trigger(
+        name="stays_itself",
+        when=pgtrigger.Before,
+        operation=pgtrigger.UpdateOf("id", "organization_id", "user_profile_id"),
+        func=f"""
+            IF NEW.id <> OLD.id OR NEW.organization_id <> OLD.organization_id
+                OR NEW.user_profile_id <> OLD.user_profile_id THEN
+                {violation(MECHANIC_STAYS, "a mechanic keeps their person and organisation")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def participants_kept() -> Trigger:
+    """Whoever the session says is its customer and its mechanic is in it, and nobody else any more."""
+    return Trigger(
+        name="participants_kept",
+        when=pgtrigger.After,
+        operation=pgtrigger.Insert | pgtrigger.UpdateOf("mechanic_id"),
+        func="""
+            IF TG_OP = 'INSERT' THEN
+                INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
+                VALUES (NEW.id, NEW.customer_id, 'customer', clock_timestamp());
+            ELSIF NEW.mechanic_id IS NOT DISTINCT FROM OLD.mechanic_id THEN
+                RETURN NULL;
+            ELSIF OLD.mechanic_id IS NOT NULL THEN
+                UPDATE service_session_participants SET left_at = clock_timestamp()
+                WHERE session_id = NEW.id AND role = 'mechanic' AND left_at IS NULL;
+            END IF;
+            IF NEW.mechanic_id IS NOT NULL THEN
+                INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
+                SELECT NEW.id, user_profile_id, 'mechanic', clock_timestamp() FROM mechanics WHERE id = NEW.mechanic_id
+                ON CONFLICT (session_id, user_profile_id) DO UPDATE SET left_at = NULL, joined_at = excluded.joined_at;
+            END IF;
+            RETURN NULL;
+        """,
+    )
+
+
+def message_of_participant() -> Trigger:
+    """Only who is in a session, while it is open, writes in it; what was written changes only by being emptied."""
+    return Trigger(
+        name="by_participant",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert,
+        func=f"""
+            IF NOT EXISTS (
+                SELECT FROM service_session_participants
+                WHERE session_id = NEW.session_id AND user_profile_id = NEW.author_id AND left_at IS NULL
+            ) THEN
+                {violation(MESSAGE_BY_PARTICIPANT, "only participants write in a service session")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+# -- On record ---------------------------------------------------------------------------------------------
+
+
+def request_logged() -> list[Trigger]:
+    def trigger(operation, rows, **referencing):
+        return Trigger(
+            name=f"logged_after_{str(operation).lower()}",
+            level=pgtrigger.Statement,
+            when=pgtrigger.After,
+            operation=operation,
+            referencing=pgtrigger.Referencing(**referencing),
+            # Planned anew each time: a plan kept from one row would compare each of hundreds with each.
+            func=f"""
+                EXECUTE $sql$
+                    INSERT INTO session_request_log
+                        (request_id, organization_id, from_status, to_status, from_mechanic_id, to_mechanic_id,
+                        actor_id, reason, at, db_user)
+                    {rows}
+                    ORDER BY n.created_at, n.id
+                $sql$;
+                RETURN NULL;
+            """,
+        )
+
+    row = f"""
+        SELECT n.id, n.organization_id, {{status}}, n.status, {{mechanic}}, n.mechanic_id,
+            nullif(current_setting('{ACTOR}', true), '')::uuid, coalesce(current_setting('{REASON}', true), ''),
+            clock_timestamp(), session_user
+        FROM new_rows n
+    """
+    moved = "(n.status, n.mechanic_id) IS DISTINCT FROM (o.status, o.mechanic_id)"
+    return [
+        trigger(pgtrigger.Insert, row.format(status="NULL", mechanic="NULL::uuid"), new="new_rows"),
+        trigger(
+            pgtrigger.Update,
+            row.format(status="o.status", mechanic="o.mechanic_id") + f" JOIN old_rows o ON o.id = n.id WHERE {moved}",
+            old="old_rows",
+            new="new_rows",
+        ),
+    ]
+
+
+# -- For screens -------------------------------------------------------------------------------------------
+
+
+def _signal(operation, columns, values, unseen=()) -> Trigger:
+    """At commit, in turn: ids are given in the order in which they become visible, so that whoever has read one
+    misses none before it. Not earlier, as everybody would wait for a transaction that idles.
+
+    ``unseen``: columns that no screen shows, besides updated_at.
+    """
+    ignored = ", ".join(f"'{one}'" for one in ("updated_at", *unseen))
+    return Trigger(
+        name="signals",
+        when=pgtrigger.After,
+        operation=operation,
+        timing=pgtrigger.Deferred,
+        func=f"""
+            IF TG_OP = 'UPDATE' AND to_jsonb(NEW) - ARRAY[{ignored}] = to_jsonb(OLD) - ARRAY[{ignored}] THEN
+                RETURN NULL;
+            END IF;
+            PERFORM pg_advisory_xact_lock(hashtextextended('{SIGNALS}', 0));
+            INSERT INTO {SIGNALS} ({columns}, at) VALUES ({values}, clock_timestamp());
+            RETURN NULL;
+        """,
+    )
+
+
+def request_signals() -> Trigger:
+    unseen = ("told", "notification_sent_at")
+    return _signal(pgtrigger.Insert | pgtrigger.Update, "kind, session_id", "'request', NEW.session_id", unseen)
+
+
+def session_signals() -> Trigger:
+    return _signal(pgtrigger.Update, "kind, session_id", "'session', NEW.id")
+
+
+def message_signals() -> Trigger:
+    return _signal(pgtrigger.Insert | pgtrigger.Update, "kind, session_id", "'message', NEW.session_id")
+
+
+def mechanic_signals() -> Trigger:
+    """Whoever goes on or off duty sees another list from then on."""
+    return _signal(pgtrigger.Insert | pgtrigger.Update, "kind, user_profile_id", "'mechanic', NEW.user_profile_id")

@@ -44,7 +44,8 @@ setup:
 demo: setup
 	@exec $(PY) -m config.supervisor
 
-# One process a core. Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
+# One process a core; tests/conftest.py says in which order they take the files.
+# Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
 test: setup
 	@set -eu; \
 	CHROMIUM=$${CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}; \
@@ -53,7 +54,7 @@ test: setup
 		[ -z "$${CI:-}" ] || exit 1; \
 	fi; \
 	export CHROMIUM; \
-	exec $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	exec $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(PY) -m ruff check .

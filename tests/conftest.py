@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,52 @@ from config.errors import Busy, translate
 from . import factories
 
 ROOT = Path(__file__).resolve().parents[1]
+
+LONGEST = (
+    "config/test_roles.py",
+    "config/test_demo_made.py",
+    "config/test_runbook.py",
+    "messaging/test_browser.py",
+    "config/test_roles_writes.py",
+    "attendance/test_door_page.py",
+    "config/test_openapi.py",
+    "config/test_deploy.py",
+    "config/test_admin.py",
+    "messaging/test_linking_docs.py",
+    "messaging/test_admin_messages.py",
+    "config/test_roles_api.py",
+    "events/test_pages_browser.py",
+    "messaging/test_inbox_speed.py",
+    "attendance/test_check_in_chaos.py",
+    "config/test_services.py",
+    "messaging/test_channels.py",
+    "attendance/test_admin_browser.py",
+    "rsvp/test_admin_browser.py",
+    "config/test_demo_again.py",
+    "rsvp/test_browser.py",
+    "requests/test_browser.py",
+    "config/test_demo_data.py",
+    "rsvp/test_chaos.py",
+    "rsvp/test_pages.py",
+    "requests/test_models.py",
+    "messaging/test_sending.py",
+    "attendance/test_races.py",
+    "attendance/test_door_api.py",
+    "attendance/test_admin.py",
+)
+"""Files of tests that take more than ten seconds each, from the longest on.
+
+Several processes share the files, and whoever is done with one takes the next. A long one that is taken last is waited
+for by all the others, and how long it takes doesn't show in the number of its tests.
+"""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Several processes begin with the longest files; one alone keeps the usual order."""
+    if hasattr(config, "workerinput"):
+        places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda one: places.get(one.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +132,11 @@ def _passwords_are_hashed_quickly():
 
 
 @pytest.fixture(autouse=True)
-def _files_go_to_a_folder_of_their_own(settings, tmp_path):
-    settings.MEDIA_ROOT = tmp_path / "media"
-    settings.EMAIL_FILE_PATH = tmp_path / "mail"
+def _files_go_to_a_folder_of_their_own(settings, tmp_path_factory):
+    """Made by whoever writes a file. Few tests do, and thousands of empty folders take long to clear away."""
+    folder = tmp_path_factory.getbasetemp() / "files" / uuid.uuid4().hex
+    settings.MEDIA_ROOT = folder / "media"
+    settings.EMAIL_FILE_PATH = folder / "mail"
 
 
 @pytest.fixture(scope="session")

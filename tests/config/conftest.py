@@ -1,9 +1,13 @@
-"""A world that is made once for all tests of a module."""
+"""Worlds that are made once for all tests of a module."""
+
+import logging
 
 import pytest
 from django.db import transaction
 
 from config import demo
+
+from . import roles
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,23 @@ def in_one_transaction(django_db_setup, django_db_blocker):
 def demo_made(in_one_transaction, django_db_blocker):
     with django_db_blocker.unblock():
         return demo.build()
+
+
+@pytest.fixture(scope="module")
+def _both_organizations(in_one_transaction, django_db_blocker):
+    with django_db_blocker.unblock():
+        return roles.both_organizations()
+
+
+@pytest.fixture
+def world(_both_organizations, db):
+    """Of the walk of roles."""
+    return _both_organizations
+
+
+@pytest.fixture
+def quiet():
+    """Thousands of requests: what each says at level INFO takes longer than the page."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)

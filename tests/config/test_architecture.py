@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 
 from config.database import Trigger
 from config.errors import DomainError
+from tests.conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("events", "attendance", "messaging", "rsvp", "requests")
@@ -367,9 +368,14 @@ def test_production_settings_pass_djangos_own_check():
     assert "no issues" in result.stdout
 
 
+def test_the_files_that_are_begun_first_are_there():
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    assert len(set(LONGEST)) == len(LONGEST)
+
+
 # -- What has a name has a test ---------------------------------------------------------------------------
 
-HERE = {"test_architecture.py", "test_roles.py"}
+HERE = {"test_architecture.py", "roles.py", "test_roles.py", "test_roles_api.py", "test_roles_writes.py"}
 """Lists of everything, which would otherwise count as tests of it."""
 
 

@@ -63,43 +63,40 @@ def test_times_fit_whenever_it_is_made(db, now):
     assert_alive(now)
 
 
-def test_made_twice_it_is_the_same(db):
-    start = transaction.savepoint()
-    made = demo.build()
+def facts():
+    """What of the demo data is the same however often it is made."""
+    asked = JoinRequest.objects.values_list(
+        "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
+    )
+    marked = Attendee.objects.exclude(attendance_updated_at=None)
+    marks = marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
+    return said() + sorted(marks) + sorted(asked)
 
-    def facts():
-        return (
-            said()
-            + marks()
-            + sorted(
-                JoinRequest.objects.values_list(
-                    "event__external_id", "user_profile__owner_id", "status", "plus_ones", "comments"
-                )
-            )
-        )
 
-    def marks():
-        marked = Attendee.objects.exclude(attendance_updated_at=None)
-        return sorted(
-            marked.values_list("event__external_id", "user_profile__owner_id", "attendance_status", "attendance_source")
-        )
+@pytest.fixture(scope="module")
+def once(in_one_transaction, django_db_blocker):
+    """``(now, said, facts)`` of a demo that was made, and is no more."""
+    with django_db_blocker.unblock():
+        start = transaction.savepoint()
+        made = demo.build()
+        found = made.now, said(), facts()
+        transaction.savepoint_rollback(start)
+    return found
 
-    first = facts()
-    transaction.savepoint_rollback(start)
+
+def test_made_twice_it_is_the_same(once, db):
+    now, _said, first = once
     assert facts() == []
-    demo.build(now=made.now)
+    demo.build(now=now)
     assert facts() == first
 
 
-def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(db, settings):
-    start = transaction.savepoint()
-    made = demo.build()
-    first = said()
-    transaction.savepoint_rollback(start)
+def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(once, db, settings):
+    now, first, _facts = once
     with PostOffice(calls_back=False) as office:
         for name, value in office.settings.items():
             setattr(settings, name, value)
-        demo.build(now=made.now)
+        demo.build(now=now)
     assert said() == first
     waiting = MessageDelivery.objects.filter(status__in=DeliveryStatus.UNDECIDED, message__stopped_at=None)
     assert not waiting.exists()

@@ -152,8 +152,9 @@ def lock(queryset, **lookup):
     """The row, locked until the transaction ends. Raises NotFound, Busy.
 
     The global order of locks, to be kept everywhere: event → request → attendee → guest → room → speaker →
-    session → RSVP, waitlist entry → message → delivery; several rows of one table by primary key. FOR NO KEY UPDATE
-    lets foreign keys to the row be checked meanwhile.
+    session → RSVP, waitlist entry → mechanic → a customer's turn → service request → service session → message →
+    delivery; several rows of one table by primary key. FOR NO KEY UPDATE lets foreign keys to the row be checked
+    meanwhile. A customer's turn is no row (requests.operations.taking.turn_of).
     """
     row = queryset.select_for_update(no_key=True, of=("self",)).filter(**lookup).first()
     if row is None:

@@ -4,8 +4,23 @@ import structlog
 from celery import Task
 
 from . import health
+from .errors import Busy, DomainError
 
 log = structlog.get_logger(__name__)
+
+
+def one_by_one(rows, act) -> int:
+    """For sweeps: ``act(pk=…)`` on each row, so that one that is refused holds up none of the others, and is looked
+    at again the next time. What the acts returned, added up."""
+    done = 0
+    for pk in rows.order_by("pk").values_list("pk", flat=True):
+        try:
+            done += act(pk=pk)
+        except Busy:
+            log.info("sweep.busy", model=rows.model._meta.label, pk=str(pk))
+        except DomainError as error:
+            log.warning("sweep.refused", model=rows.model._meta.label, pk=str(pk), code=error.code, reason=str(error))
+    return done
 
 
 class Persistent(Task):

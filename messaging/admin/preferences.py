@@ -23,6 +23,9 @@ HELP = {
     NoticePreference.Topic.DOOR: gettext_lazy(
         "At once: the first check-in of a day, and whoever is refused. Once a day: how many came."
     ),
+    NoticePreference.Topic.SERVICE: gettext_lazy(
+        "At once: a customer has waited for too long, or asks for help while nobody is on duty."
+    ),
 }
 
 
@@ -35,7 +38,7 @@ class NoticesForm(forms.Form):
             for topic, mode in modes.items():
                 self.fields[f"{topic}_{organization.pk}"] = forms.ChoiceField(
                     label=topic.label if len(chosen) == 1 else f"{organization}: {topic.label}",
-                    choices=NoticePreference.Mode.choices,
+                    choices=[(one.value, one.label) for one in NoticePreference.OFFERED[topic]],
                     initial=mode,
                     help_text=HELP[topic],
                     widget=UnfoldAdminSelectWidget,

@@ -87,6 +87,8 @@ class NoticePreference(models.Model):
         OFF = "off", _("Not at all")
 
     DEFAULTS = {Topic.REQUESTS: Mode.DIGEST, Topic.DOOR: Mode.OFF, Topic.SERVICE: Mode.AT_ONCE}
+    OFFERED = {Topic.REQUESTS: list(Mode), Topic.DOOR: list(Mode), Topic.SERVICE: [Mode.AT_ONCE, Mode.OFF]}
+    """A customer who waits now is no news for tomorrow."""
 
     organization = models.ForeignKey(
         Organization, on_delete=models.CASCADE, related_name="+", verbose_name=_("organisation")

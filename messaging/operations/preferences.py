@@ -51,8 +51,11 @@ def choices_of(person) -> list[tuple[Organization, dict[str, str]]]:
 
 @operation
 def choose(*, organization_id, topic: str, mode: str, actor) -> Outcome:
-    """How a person hears of a topic from now on. Raises NotFound where they decide nothing."""
-    if not _memberships().filter(organization=organization_id, user_profile=actor.pk).exists():
+    """How a person hears of a topic from now on. Raises NotFound where they decide nothing, or it isn't offered."""
+    if (
+        mode not in NoticePreference.OFFERED[topic]
+        or not _memberships().filter(organization=organization_id, user_profile=actor.pk).exists()
+    ):
         raise NotFound
     key = {"organization_id": organization_id, "user_id": actor.pk, "topic": topic}
     row = NoticePreference.objects.select_for_update(no_key=True).filter(**key).first()

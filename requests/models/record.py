@@ -12,7 +12,7 @@ from events.models.people import scoped
 
 from ..triggers import service as triggers
 from .mechanics import Mechanic
-from .service import RequestStatus, ServiceSession, SessionRequest
+from .service import STATUS_LENGTH, RequestStatus, ServiceSession, SessionRequest
 
 
 class SessionRequestLog(models.Model):
@@ -36,8 +36,8 @@ class SessionRequestLog(models.Model):
         db_index=False,
         verbose_name=_("organisation"),
     )
-    from_status = models.CharField(_("from"), max_length=10, choices=RequestStatus.choices, null=True)
-    to_status = models.CharField(_("to"), max_length=10, choices=RequestStatus.choices)
+    from_status = models.CharField(_("from"), max_length=STATUS_LENGTH, choices=RequestStatus.choices, null=True)
+    to_status = models.CharField(_("to"), max_length=STATUS_LENGTH, choices=RequestStatus.choices)
     from_mechanic = models.ForeignKey(
         Mechanic,
         on_delete=models.DO_NOTHING,

@@ -3,7 +3,8 @@
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Case, DurationField, ExpressionWrapper, F, OuterRef, Q, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce, Length, Now
+from django.db.models.lookups import LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
 from config.database import CompositeForeignKey, known, never_truncated, touched, uuid7
@@ -13,6 +14,11 @@ from messaging.triggers import Uuid7
 
 from ..triggers import service as triggers
 from .mechanics import IDLE_AFTER, UNATTENDED_AFTER, Mechanic, outer
+
+STATUS_LENGTH = 50
+"""Room for any word, so that an unknown status is refused for what it is and not for its length."""
+LONGEST = 4000
+"""Characters of what somebody writes."""
 
 
 class RequestStatus(models.TextChoices):
@@ -75,6 +81,10 @@ def customer_key(related_name) -> models.ForeignKey:
     )
 
 
+def no_longer_than(column, length, name) -> models.CheckConstraint:
+    return models.CheckConstraint(condition=LessThanOrEqual(Length(column), length), name=name)
+
+
 def of_event(name) -> CompositeForeignKey:
     return CompositeForeignKey(
         name=name, fields=["event", "organization"], to="events.Event", to_fields=["id", "organization"]
@@ -89,7 +99,7 @@ class Intake(models.Model):
     event = event_key()
     customer = customer_key("intakes")
     plan = models.CharField(_("plan"), max_length=50, blank=True, default="", db_default="")
-    concern = models.TextField(_("concern"), max_length=4000, db_default="")
+    concern = models.TextField(_("concern"), max_length=LONGEST, db_default="")
     urgent = models.BooleanField(_("urgent"), default=False, db_default=False)
     skill = models.CharField(_("skill"), max_length=50, blank=True, default="", db_default="")
     details = models.JSONField(_("details"), default=dict, db_default={}, blank=True, encoder=DjangoJSONEncoder)
@@ -107,6 +117,7 @@ class Intake(models.Model):
                 condition=Q(idempotency_key__isnull=False),
                 name="requests_intake_once_per_key",
             ),
+            no_longer_than("concern", LONGEST, "requests_intake_concern_length"),
             of_event("requests_intake_event_of_organization"),
         ]
         triggers = [triggers.intake_filled()]
@@ -167,13 +178,17 @@ class ServiceSession(models.Model):
         verbose_name=_("mechanic"),
     )
     type = models.CharField(
-        _("type"), max_length=10, choices=SessionType.choices, default=SessionType.CHAT, db_default=SessionType.CHAT
+        _("type"),
+        max_length=STATUS_LENGTH,
+        choices=SessionType.choices,
+        default=SessionType.CHAT,
+        db_default=SessionType.CHAT,
     )
     plan = models.CharField(_("plan"), max_length=50, blank=True, default="", db_default="")
     place = models.CharField(_("link or place"), max_length=500, blank=True, default="", db_default="")
     status = models.CharField(
         _("status"),
-        max_length=10,
+        max_length=STATUS_LENGTH,
         choices=ServiceStatus.choices,
         default=ServiceStatus.PENDING,
         db_default=ServiceStatus.PENDING,
@@ -206,8 +221,8 @@ class ServiceSession(models.Model):
                 name="requests_servicesession_pending_has_none",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "live"], ended_at=None)
-                | Q(status__in=["completed", "cancelled"], ended_at__isnull=False),
+                condition=(~Q(status__in=["pending", "live"]) | Q(ended_at=None))
+                & (~Q(status__in=["completed", "cancelled"]) | Q(ended_at__isnull=False)),
                 name="requests_servicesession_ended_when_over",
             ),
             # What a request's composite foreign key refers to.
@@ -242,7 +257,7 @@ class SessionParticipant(models.Model):
         ServiceSession, on_delete=models.CASCADE, related_name="participants", verbose_name=_("session")
     )
     user_profile = models.ForeignKey(UserProfile, on_delete=models.PROTECT, related_name="+", verbose_name=_("person"))
-    role = models.CharField(_("role"), max_length=10, choices=ParticipantRole.choices)
+    role = models.CharField(_("role"), max_length=STATUS_LENGTH, choices=ParticipantRole.choices)
     joined_at = models.DateTimeField(_("joined"), db_default=Now())
     left_at = models.DateTimeField(_("left"), null=True)
 
@@ -255,6 +270,7 @@ class SessionParticipant(models.Model):
             models.UniqueConstraint(fields=["session", "user_profile"], name="requests_sessionparticipant_once"),
             known("role", ParticipantRole, "requests_sessionparticipant_role_known"),
         ]
+        triggers = triggers.participants_by_session_only()
 
 
 class SessionMessage(models.Model):
@@ -265,7 +281,7 @@ class SessionMessage(models.Model):
         ServiceSession, on_delete=models.PROTECT, related_name="messages", verbose_name=_("session")
     )
     author = models.ForeignKey(UserProfile, on_delete=models.PROTECT, related_name="+", verbose_name=_("author"))
-    body = models.TextField(_("text"), max_length=4000)
+    body = models.TextField(_("text"), max_length=LONGEST)
     created_at = models.DateTimeField(_("written"), auto_now_add=True, db_default=Now())
 
     class Meta:
@@ -273,8 +289,14 @@ class SessionMessage(models.Model):
         ordering = ["pk"]
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(body="") & LessThanOrEqual(Length("body"), LONGEST),
+                name="requests_sessionmessage_length",
+            )
+        ]
         indexes = [models.Index("session", "id", name="service_messages_session")]
-        triggers = [triggers.message_signals(), triggers.message_of_participant()]
+        triggers = [triggers.message_signals(), triggers.message_of_participant(), triggers.message_stays()]
 
 
 UNATTENDED_FIRST = Case(When(status=RequestStatus.UNATTENDED, then=Value(0)), default=Value(1))
@@ -301,14 +323,8 @@ class SessionRequestQuerySet(ScopedQuerySet):
     def with_deadlines(self):
         """Adds when it is half-way to ``unattended_at`` (``half_at``), and when what was accepted is to go back
         (``idle_at``) and its mechanic is reminded of that (``remind_at``): null where nobody has it."""
-        waits, acts = (
-            ("waiting_since", "unattended_after", UNATTENDED_AFTER),
-            (
-                "session__last_activity_at",
-                "idle_after",
-                IDLE_AFTER,
-            ),
-        )
+        waits = ("waiting_since", "unattended_after", UNATTENDED_AFTER)
+        acts = ("session__last_activity_at", "idle_after", IDLE_AFTER)
         return self.annotate(
             half_at=_after(*waits, 0.5),
             unattended_at=_after(*waits),
@@ -392,12 +408,16 @@ class SessionRequest(models.Model):
         verbose_name=_("mechanic"),
     )
     session_type = models.CharField(
-        _("type"), max_length=10, choices=SessionType.choices, default=SessionType.CHAT, db_default=SessionType.CHAT
+        _("type"),
+        max_length=STATUS_LENGTH,
+        choices=SessionType.choices,
+        default=SessionType.CHAT,
+        db_default=SessionType.CHAT,
     )
     plan_code = models.CharField(_("plan"), max_length=50, blank=True, default="", db_default="")
     status = models.CharField(
         _("status"),
-        max_length=10,
+        max_length=STATUS_LENGTH,
         choices=RequestStatus.choices,
         default=RequestStatus.PENDING,
         db_default=RequestStatus.PENDING,
@@ -407,7 +427,7 @@ class SessionRequest(models.Model):
     skill = models.CharField(_("skill"), max_length=50, blank=True, default="", db_default="")
     customer_name = models.CharField(_("customer's name"), max_length=301, blank=True, default="", db_default="")
     customer_email = models.CharField(_("customer's e-mail"), max_length=254, blank=True, default="", db_default="")
-    notes = models.TextField(_("concern"), max_length=4000, blank=True, default="", db_default="")
+    notes = models.TextField(_("concern"), max_length=LONGEST, blank=True, default="", db_default="")
     metadata = models.JSONField(default=dict, db_default={}, blank=True, encoder=DjangoJSONEncoder)
     accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True, editable=False)
     first_accepted_at = models.DateTimeField(_("first accepted"), null=True, blank=True, editable=False)
@@ -428,24 +448,26 @@ class SessionRequest(models.Model):
         constraints = [
             known("status", RequestStatus, "requests_sessionrequest_status_known"),
             known("session_type", SessionType, "requests_sessionrequest_type_known"),
+            # Done after it was accepted, it still says by whom; what was loaded as done may say nobody.
             models.CheckConstraint(
-                condition=~Q(status=RequestStatus.ACCEPTED) | Q(mechanic__isnull=False, accepted_at__isnull=False),
+                condition=~(
+                    Q(status=RequestStatus.ACCEPTED)
+                    | Q(status=RequestStatus.COMPLETED, first_accepted_at__isnull=False)
+                )
+                | Q(mechanic__isnull=False, accepted_at__isnull=False),
                 name="requests_sessionrequest_accepted_has_mechanic",
             ),
             models.CheckConstraint(
                 condition=Q(mechanic=None, accepted_at=None)
-                | Q(
-                    status__in=["accepted", "completed", "cancelled"],
-                    mechanic__isnull=False,
-                    accepted_at__isnull=False,
-                ),
+                | Q(mechanic__isnull=False, accepted_at__isnull=False) & ~Q(status__in=["pending", "unattended"]),
                 name="requests_sessionrequest_mechanic_since_accepted",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "unattended", "accepted"], closed_at=None)
-                | Q(status__in=["completed", "cancelled"], closed_at__isnull=False),
+                condition=(~Q(status__in=["pending", "unattended", "accepted"]) | Q(closed_at=None))
+                & (~Q(status__in=["completed", "cancelled"]) | Q(closed_at__isnull=False)),
                 name="requests_sessionrequest_closed_when_over",
             ),
+            no_longer_than("notes", LONGEST, "requests_sessionrequest_notes_length"),
             models.UniqueConstraint(
                 fields=["customer"],
                 condition=Q(status__in=["pending", "unattended"]),

@@ -43,6 +43,15 @@ class UnknownSkill(DomainError):
     facts = ("known",)
 
 
+class TooLong(DomainError):
+    """Doors check the same before; raw SQL and other programs are told."""
+
+    code = "too_long"
+    status = 400
+    message = _("At most 4,000 characters can be said about it.")
+    constraints = ("requests_intake_concern_length", "requests_sessionrequest_notes_length")
+
+
 class UnknownPlan(DomainError):
     code = "unknown_plan"
     status = 400
@@ -69,20 +78,24 @@ def start_intake(
     Without an event it goes to an organisation, which may be left out where the person has to do with one only.
     ``key``: the call's Idempotency-Key; with one that was used before, what it made is returned, unchanged.
 
-    Raises NotFound, EventClosed, Banned, OrganizationNeeded, UnknownSkill, UnknownPlan, KeyReused.
+    Raises NotFound, EventClosed, Banned, OrganizationNeeded, UnknownSkill, UnknownPlan, TooLong, KeyReused.
     """
-    in_turn(f"intake:{person.pk}")
+    in_turn(taking.turn_of(person.pk))
     customer = UserProfile.objects.active().filter(pk=person.pk).first()
     if customer is None:
         raise NotFound
+    skill = skill.strip().lower()  # as mechanics' skills are written
     given = {"concern": concern, "urgent": urgent, "skill": skill, "plan": plan, "details": details or {}}
-    if key is not None and (made := Intake.objects.filter(customer=customer, idempotency_key=key).first()):
-        return _made_before(made, given, event_id)
+    if key is not None and (made := _made_by(customer, key)):
+        whose = {"event_id": event_id} | ({"organization_id": organization_id} if organization_id else {})
+        _refuse_other(made, given | whose | {"session_type": session_type})
+        return Outcome(made.session.request, changed=False)
     event = _event(customer, event_id)
     organization = event.organization if event else _organization(customer, organization_id)
     _refuse_unknown(organization, skill, plan)
     taking.close_open(customer.pk, actor=customer, reason="replaced")
     whose = {"organization": organization, "event": event, "customer": customer}
+    now = timezone.now()
     intake = Intake(**whose, **given, idempotency_key=key)
     intake.save(force_insert=True)
     session = ServiceSession(**whose, intake=intake, type=session_type, plan=plan)
@@ -97,8 +110,8 @@ def start_intake(
         customer_name=customer.get_full_name(),
         customer_email=customer.email or "",
         notes=concern,
-        created_at=timezone.now(),
-        waiting_since=timezone.now(),
+        created_at=now,
+        waiting_since=now,
     )
     with recorded_as(customer, "asked"):
         request.save(force_insert=True)
@@ -108,11 +121,17 @@ def start_intake(
     return Outcome(request, changed=True)
 
 
-def _made_before(intake, given, event_id) -> Outcome:
+def _made_by(customer, key) -> Intake | None:
+    made = Intake.objects.select_related("session__request").filter(customer=customer, idempotency_key=key).first()
+    if made is not None:
+        made.session_type = made.session.type
+    return made
+
+
+def _refuse_other(made, given):
     """Raises KeyReused."""
-    if any(getattr(intake, name) != value for name, value in given.items()) or event_id not in (None, intake.event_id):
+    if any(getattr(made, name) != value for name, value in given.items()):
         raise KeyReused
-    return Outcome(intake.session.request, changed=False)
 
 
 def _event(customer, event_id) -> Event | None:
@@ -171,11 +190,12 @@ def _refuse_unknown(organization, skill, plan):
         raise UnknownPlan(plan=plan, known=", ".join(settings.plans))
 
 
-def place_in_line(request) -> int:
-    """How many are before it, and itself: 1 is next. Only of those that wait at the same organisation."""
-    before = SessionRequest.objects.open().filter(organization=request.organization_id).in_line()
-    ids = list(before.values_list("pk", flat=True))
-    return ids.index(request.pk) + 1
+def place_in_line(request) -> int | None:
+    """How many are before it, and itself: 1 is next. Only of those that wait at the same organisation. None where it
+    doesn't wait any more."""
+    line = SessionRequest.objects.open().filter(organization=request.organization_id).in_line()
+    places = {pk: place for place, pk in enumerate(line.values_list("pk", flat=True), start=1)}
+    return places.get(request.pk)
 
 
 def on_duty(organization_id, event_id) -> int:
@@ -192,12 +212,14 @@ BACKFILL = "backfill"
 def backfill_requests(*, rows) -> int:
     """Gives each of these sessions (by primary key) the request that it lacks, marked as the backfill's.
 
-    A live one that no mechanic has, and whoever has another request waiting already, can't be what they say: the
-    first is pending again, the second cancelled.
+    What can't be what it says is mended: one whose mechanic is its customer has none and is pending again; and of a
+    customer who has another request waiting already, it is cancelled.
     """
     made = 0
     for session_id in sorted(rows):
-        session = lock(ServiceSession.objects.select_related("customer", "intake"), pk=session_id)
+        customer = ServiceSession.objects.values_list("customer", flat=True).get(pk=session_id)
+        in_turn(taking.turn_of(customer))
+        session = lock(ServiceSession.objects.select_related("customer", "mechanic", "intake"), pk=session_id)
         if not SessionRequest.objects.filter(session=session).exists():
             _backfill(session)
             made += 1
@@ -213,13 +235,12 @@ REQUEST_OF = {
 
 
 def _backfill(session):
-    if session.status == ServiceStatus.LIVE and session.mechanic_id is None:
-        session.status = ServiceStatus.PENDING
+    if session.mechanic and session.mechanic.user_profile_id == session.customer_id:
+        session.mechanic = None
+        session.status = ServiceStatus.PENDING if session.status == ServiceStatus.LIVE else session.status
     waits = SessionRequest.objects.open().filter(customer=session.customer_id).exists()
     if session.status == ServiceStatus.PENDING and waits:
         session.status = ServiceStatus.CANCELLED
-    if session.status == ServiceStatus.PENDING:
-        session.mechanic = None
     began = session.started_at or session.created_at
     with recorded_as(SYSTEM, BACKFILL):
         session.save(update_fields=["status", "mechanic", "started_at", "last_activity_at", "ended_at", "updated_at"])

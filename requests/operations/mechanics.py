@@ -2,14 +2,14 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from config.database import recorded_as, write
+from config.database import write
 from config.errors import DomainError, NotFound, Outcome, lock, operation
 from config.live import nudge
 from events.models import UserProfile
 from events.operations import accounts
 
-from ..models import Mechanic, SessionRequest
-from . import taking
+from ..models import Mechanic
+from . import taking, telling
 
 
 class AlreadyMechanic(DomainError):
@@ -56,7 +56,7 @@ def set_duty(*, mechanic_id, on: bool, actor) -> Outcome:
     if on and not mechanic.active:
         raise NotActive(mechanic=mechanic)
     mechanic.on_duty = on
-    _write(mechanic, ["on_duty"], actor, "off_duty")
+    _write(mechanic, ["on_duty"], actor)
     return Outcome(mechanic, changed=True)
 
 
@@ -68,7 +68,7 @@ def set_active(*, mechanic_id, active: bool, actor) -> Outcome:
         return Outcome(mechanic, changed=False)
     mechanic.active = active
     mechanic.on_duty = mechanic.on_duty and active
-    _write(mechanic, ["active", "on_duty"], actor, "off_duty")
+    _write(mechanic, ["active", "on_duty"], actor)
     return Outcome(mechanic, changed=True)
 
 
@@ -82,14 +82,19 @@ def _of(mechanic_id, actor) -> Mechanic:
     return mechanic
 
 
-def _write(mechanic, fields, actor, reason):
+def _write(mechanic, fields, actor):
     write([mechanic], fields, actor=actor)
     nudge(taking.CHANNEL)
-    if not mechanic.on_duty:
-        theirs = SessionRequest.objects.filter(mechanic=mechanic, status=SessionRequest.Status.ACCEPTED)
-        with recorded_as(actor, reason):
-            for request_id in theirs.order_by("pk").values_list("pk", flat=True):
-                taking.back_to_line(request_id, reason=reason)
+    if mechanic.on_duty:
+        telling.soon()  # perhaps somebody waits whom nobody could be told of
+    else:
+        taking.give_back_all(mechanic, by=actor)
+
+
+def fit_for(request):
+    """Whoever could be given this request now: on duty, serving its event, neither its customer nor who has it."""
+    fit = Mechanic.objects.on_duty().serving(request.organization_id, request.event_id)
+    return fit.exclude(user_profile=request.customer_id).exclude(pk=request.mechanic_id).select_related("user_profile")
 
 
 def of_person(person):

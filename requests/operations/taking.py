@@ -1,7 +1,7 @@
 """Who takes a request, gives it back, or finishes it. The first to accept gets it.
 
-Locks in the order mechanic → request → session, so that whoever goes off duty keeps nothing that they accept in the
-same moment.
+Locks in the order mechanic → customer's turn → request → session, so that whoever goes off duty keeps nothing that
+they accept in the same moment.
 """
 
 from datetime import datetime
@@ -12,9 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from config.database import recorded_as
-from config.errors import SYSTEM, Busy, DomainError, NotAllowed, NotFound, Outcome, lock, operation
+from config.database import in_turn, recorded_as
+from config.errors import SYSTEM, DomainError, NotAllowed, NotFound, Outcome, lock, operation
 from config.live import nudge
+from config.tasks import one_by_one
 
 from ..models import Mechanic, RequestStatus, ServiceSession, ServiceStatus, SessionRequest
 from . import telling
@@ -68,6 +69,14 @@ class OwnRequest(DomainError):
     status = 403
     message = _("Nobody takes their own request.")
     constraints = ("requests_sessionrequest_not_ones_own",)
+
+
+class AskedAnew(DomainError):
+    """What the customer has asked since is in the line; operations cancel the older one, raw SQL is told."""
+
+    code = "one_open_request"
+    message = _("This customer has another request that waits.")
+    constraints = ("requests_sessionrequest_one_open",)
 
 
 class SessionBroken(DomainError):
@@ -139,9 +148,10 @@ def _give(request, mechanic, *, actor, reason, over=False) -> Outcome:
     now = timezone.now()
     request.status, request.mechanic, request.accepted_at = RequestStatus.ACCEPTED, mechanic, now
     session.status, session.mechanic, session.warned_at = ServiceStatus.LIVE, mechanic, None
-    session.started_at, session.last_activity_at = session.started_at or now, now
+    session.started_at, session.last_activity_at, session.place = session.started_at or now, now, ""
+    changed = ["status", "mechanic", "warned_at", "started_at", "last_activity_at", "place", "updated_at"]
     with recorded_as(actor, reason):
-        session.save(update_fields=["status", "mechanic", "warned_at", "started_at", "last_activity_at", "updated_at"])
+        session.save(update_fields=changed)
         request.save(update_fields=["status", "mechanic", "accepted_at", "updated_at"])
     telling.accepted(request, mechanic)
     if over:
@@ -178,28 +188,45 @@ def _is_free(request, mechanic, over) -> bool:
 def release(*, request_id, actor) -> Outcome:
     """The mechanic, or an organiser, hands it back: it keeps its place in line, and the customer is told.
 
-    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed.
+    What a customer asked before something that waits already is cancelled. Raises NotFound, NotAllowed, NotAccepted,
+    NotYours, RequestClosed.
     """
-    request, _session = _of_mechanic(request_id, actor)
-    with recorded_as(actor, "released"):
-        back_to_line(request.pk, reason="released", actor=actor)
+    request, session = _of_mechanic(request_id, actor, back=True)
+    back_to_line(request, session, reason="released", actor=actor)
     return Outcome(request, changed=True)
 
 
-def back_to_line(request_id, *, reason: str, actor=SYSTEM) -> bool:
-    """The caller's transaction. ``reason``: released, idle or off_duty; whoever didn't do it hears of it."""
-    request, session = locked(request_id)
-    if request.status != RequestStatus.ACCEPTED:
-        return False
+def turn_of(customer_id) -> str:
+    """What a customer asks, and what of theirs goes back to the line, is one after the other (in_turn)."""
+    return f"intake:{customer_id}"
+
+
+def back_to_line(request, session, *, reason: str, actor=SYSTEM, by=SYSTEM) -> None:
+    """Both accepted and locked, in the customer's turn, in the caller's transaction. ``reason``: released, idle or
+    off_duty. ``actor`` isn't told of their own doing; ``by`` stands in the record, the actor by default."""
+    if SessionRequest.objects.open().filter(customer=request.customer_id).exists():
+        _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=actor or by, reason="replaced")
+        telling.replaced(request, actor=actor)
+        return
     had = request.mechanic
     request.status, request.mechanic, request.accepted_at = RequestStatus.PENDING, None, None
     session.status, session.mechanic, session.warned_at, session.place = ServiceStatus.PENDING, None, None, ""
-    session.save(update_fields=["status", "mechanic", "warned_at", "place", "updated_at"])
-    request.save(update_fields=["status", "mechanic", "accepted_at", "updated_at"])
+    with recorded_as(actor or by, reason):
+        session.save(update_fields=["status", "mechanic", "warned_at", "place", "updated_at"])
+        request.save(update_fields=["status", "mechanic", "accepted_at", "updated_at"])
     telling.returned(request, had, reason=reason, actor=actor)
     _after_commit("service_request.returned", request, reason=reason)
     telling.soon()
-    return True
+
+
+def give_back_all(mechanic, *, by) -> None:
+    """Of a locked mechanic who is off duty from now on: whatever they had accepted, customer by customer."""
+    theirs = SessionRequest.objects.filter(mechanic=mechanic, status=RequestStatus.ACCEPTED)
+    for request_id, customer_id in theirs.order_by("customer", "pk").values_list("pk", "customer"):
+        in_turn(turn_of(customer_id))
+        request, session = locked(request_id)
+        if request.status == RequestStatus.ACCEPTED and request.mechanic_id == mechanic.pk:
+            back_to_line(request, session, reason="off_duty", by=by)
 
 
 # -- Ending ------------------------------------------------------------------------------------------------
@@ -209,10 +236,9 @@ def back_to_line(request_id, *, reason: str, actor=SYSTEM) -> bool:
 def complete(*, request_id, actor) -> Outcome:
     """Done, says the mechanic who has it, or an organiser. Raises NotFound, NotAllowed, NotAccepted, NotYours,
     RequestClosed; completing twice changes nothing."""
-    request = seen(request_id, actor)
-    if request.status == RequestStatus.COMPLETED and _may(request, actor):
+    request, session = _of_mechanic(request_id, actor, already=RequestStatus.COMPLETED)
+    if request.status == RequestStatus.COMPLETED:
         return Outcome(request, changed=False)
-    request, session = _of_mechanic(request_id, actor)
     _end(request, session, RequestStatus.COMPLETED, ServiceStatus.COMPLETED, actor=actor, reason="completed")
     telling.completed(request, actor=actor)
     return Outcome(request, changed=True)
@@ -237,6 +263,18 @@ def cancel(*, request_id, actor) -> Outcome:
     _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=actor, reason=reason)
     telling.cancelled(request, actor=actor)
     return Outcome(request, changed=True)
+
+
+def cancel_all_of(customer) -> None:
+    """Whatever of theirs isn't over, as they are leaving for good, and nothing more in between. The caller's
+    transaction."""
+    in_turn(turn_of(customer.pk))
+    theirs = SessionRequest.objects.filter(customer=customer.pk, status__in=RequestStatus.LIVE)
+    for request_id in theirs.order_by("pk").values_list("pk", flat=True):
+        request, session = locked(request_id)
+        if request.status in RequestStatus.LIVE:
+            _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=customer, reason="cancelled")
+            telling.cancelled(request, actor=customer)
 
 
 def close_open(customer_id, *, actor, reason: str) -> int:
@@ -269,7 +307,8 @@ def mark_unattended(*, at: datetime | None = None) -> int:
 
 
 def _mark(request_id, at) -> bool:
-    request = _locked_of(SessionRequest.objects.overdue(at), request_id)
+    lock(SessionRequest.objects, pk=request_id)
+    request = SessionRequest.objects.overdue(at).filter(pk=request_id).first()
     if request is None:
         return False
     request.status = RequestStatus.UNATTENDED
@@ -287,14 +326,15 @@ def return_idle(*, at: datetime | None = None) -> int:
 
 
 def _return(request_id, at) -> bool:
+    in_turn(turn_of(SessionRequest.objects.values_list("customer", flat=True).get(pk=request_id)))
+    _request, session = locked(request_id)
     idle = SessionRequest.objects.idle(at).select_related("mechanic__user_profile")
-    request = _locked_of(idle, request_id)
+    request = idle.filter(pk=request_id).first()
     if request is None:
         return False
     there = request.mechanic.on_duty and request.mechanic.active and request.mechanic.user_profile.is_active
-    reason = "idle" if there else "off_duty"
-    with recorded_as(SYSTEM, reason):
-        return back_to_line(request_id, reason=reason)
+    back_to_line(request, session, reason="idle" if there else "off_duty")
+    return True
 
 
 def remind_idle(*, at: datetime | None = None) -> int:
@@ -303,38 +343,23 @@ def remind_idle(*, at: datetime | None = None) -> int:
 
 
 def _remind(request_id, at) -> bool:
-    request = _locked_of(SessionRequest.objects.nearly_idle(at).select_related("mechanic"), request_id)
+    _request, session = locked(request_id)
+    request = SessionRequest.objects.nearly_idle(at).select_related("mechanic").filter(pk=request_id).first()
     if request is None:
         return False
-    session = lock(ServiceSession.objects, pk=request.session_id)
     telling.reminded(request, session)
     session.warned_at = timezone.now()
     session.save(update_fields=["warned_at", "updated_at"])
     return True
 
 
-def _locked_of(rows, request_id) -> SessionRequest | None:
-    """The request, locked; None where it is no longer one of these rows."""
-    lock(SessionRequest.objects, pk=request_id)
-    return rows.filter(pk=request_id).first()
-
-
 def _each(rows, act) -> int:
-    """Each in its own transaction, so that one that is refused holds up none of the others."""
-    done = 0
-    for request_id in rows.order_by("pk").values_list("pk", flat=True):
-        try:
-            done += _one(request_id=request_id, act=act)
-        except Busy:
-            log.info("service_request.busy", service_request=str(request_id))
-        except DomainError as error:
-            log.warning("service_request.sweep_refused", service_request=str(request_id), reason=str(error))
-    return done
+    return one_by_one(rows, partial(_one, act=act))
 
 
 @operation
-def _one(*, request_id, act) -> bool:
-    return act(request_id)
+def _one(*, pk, act) -> bool:
+    return act(pk)
 
 
 # -- What the acts share -----------------------------------------------------------------------------------
@@ -353,9 +378,20 @@ def seen(request_id, person) -> SessionRequest:
     return request
 
 
+def _seen_or_had(request_id, person) -> SessionRequest:
+    """The same; of what went back and somebody else has, whoever had it learns that much. Raises NotFound, NotYours."""
+    try:
+        return seen(request_id, person)
+    except NotFound:
+        if SessionRequest.objects.filter(pk=request_id, log__to_mechanic__user_profile=person.pk).exists():
+            raise NotYours from None
+        raise
+
+
 def locked(request_id) -> tuple[SessionRequest, ServiceSession]:
     """Request and session, in the order of locks. Raises NotFound, Busy."""
-    request = lock(SessionRequest.objects.select_related("mechanic"), pk=request_id)
+    # Nothing joined: after a wait the row is the newest, what was joined to it is what it was before.
+    request = lock(SessionRequest.objects, pk=request_id)
     return request, lock(ServiceSession.objects, pk=request.session_id)
 
 
@@ -364,23 +400,19 @@ def _may(request, actor) -> bool:
     return mine or actor.has_perm("requests.assign_sessionrequest", request)
 
 
-def _of_mechanic(request_id, actor) -> tuple[SessionRequest, ServiceSession]:
-    """Locked, for whoever has it, or an organiser. Raises NotFound, NotAllowed, NotAccepted, NotYours,
-    RequestClosed."""
-    try:
-        seen(request_id, actor)
-    except NotFound:
-        # It went back, and somebody else has it: who had it learns that much.
-        if SessionRequest.objects.filter(pk=request_id, log__to_mechanic__user_profile=actor.pk).exists():
-            raise NotYours from None
-        raise
+def _of_mechanic(request_id, actor, already=None, back=False) -> tuple[SessionRequest, ServiceSession]:
+    """Accepted, or in the status ``already``; locked, for whoever has it, or an organiser; to go ``back``, in its
+    customer's turn. Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed."""
+    found = _seen_or_had(request_id, actor)
+    if back:
+        in_turn(turn_of(found.customer_id))
     request, session = locked(request_id)
-    if request.status in RequestStatus.OVER:
-        raise RequestClosed(status=request.get_status_display().lower())
     if not _may(request, actor):
         was = request.log.filter(to_mechanic__user_profile=actor.pk).exists()
         raise NotYours if was else NotAllowed
-    if request.status != RequestStatus.ACCEPTED:
+    if request.status in RequestStatus.OVER and request.status != already:
+        raise RequestClosed(status=request.get_status_display().lower())
+    if request.status in RequestStatus.OPEN:
         raise NotAccepted
     return request, session
 

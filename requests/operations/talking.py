@@ -3,6 +3,7 @@
 Only its participants read and write; for anybody else there is no such session, whatever their role.
 """
 
+import hashlib
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.errors import DomainError, NotAllowed, NotFound, Outcome, lock, operation
 from config.live import nudge
+from events.models import IdempotencyKey
 
 from ..models import ParticipantRole, ServiceSession, ServiceStatus, SessionMessage, SessionType
 from . import taking
@@ -24,6 +26,7 @@ class SessionOver(DomainError):
     message = _("This session is {status}: nothing more can be written in it.")
     plain = _("This session is over.")
     facts = ("status",)
+    constraints = ("requests_sessionmessage_while_open",)
 
 
 class NotParticipant(DomainError):
@@ -31,6 +34,15 @@ class NotParticipant(DomainError):
     status = 404
     message = _("There is no such session, or you may not see it.")
     constraints = ("requests_sessionmessage_by_participant",)
+
+
+class NotSaid(DomainError):
+    """Doors check the same before."""
+
+    code = "message_length"
+    status = 400
+    message = _("A message has 1 to 4,000 characters.")
+    constraints = ("requests_sessionmessage_length",)
 
 
 class NoPlace(DomainError):
@@ -46,11 +58,24 @@ class LinkNeeded(DomainError):
 
 
 @operation
-def say(*, session_id, person, body: str) -> SessionMessage:
-    """Writes a line. Raises NotFound, SessionOver."""
+def say(*, session_id, person, body: str, key: str | None = None) -> SessionMessage:
+    """Writes a line. ``key``: of a form; the same words sent again with it are the line that they made.
+
+    Raises NotFound, SessionOver, NotSaid.
+    """
+    if not 1 <= len(body) <= LONGEST:
+        raise NotSaid
     session = _locked(session_id, person)
+    once = key and hashlib.sha256(f"{session_id}:{key}:{body}".encode()).hexdigest()
+    if once and (kept := IdempotencyKey.objects.filter(user_profile=person.pk, key=once).first()):
+        return session.messages.get(pk=int(kept.body))
     message = SessionMessage(session=session, author_id=person.pk, body=body)
     message.save(force_insert=True)
+    if once:
+        said = {"claimed_until": message.created_at, "created_at": message.created_at, "answered_at": message.created_at}
+        IdempotencyKey.objects.create(
+            user_profile_id=person.pk, key=once, fingerprint=once, status=201, body=str(message.pk).encode(), **said
+        )
     _acted(session)
     return message
 

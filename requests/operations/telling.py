@@ -5,6 +5,7 @@ after it stands, by a task or its sweep: no intake fails because somebody could 
 """
 
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Q
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from config.celery import start
 from config.errors import operation
+from config.tasks import one_by_one
 from messaging.models import Kind, MessageDelivery, NoticePreference
 from messaging.operations import notices, preferences, texts
 from messaging.operations.notices import Notice
@@ -86,6 +88,14 @@ def returned(request, had, *, reason, actor) -> None:
     _tell(request, "lost", had.user_profile_id, now, actor=actor, reason=reason)
 
 
+def replaced(request, *, actor) -> None:
+    """What would have gone back to the line is cancelled, as its customer has asked anew; the mechanic still has
+    it."""
+    now = timezone.now()
+    _tell(request, "replaced", request.customer_id, now)
+    _tell(request, "called_off", request.mechanic.user_profile_id, now, actor=actor)
+
+
 def completed(request, *, actor) -> None:
     _tell(request, "completed", request.customer_id, timezone.now(), actor=actor, channels=notices.APP)
 
@@ -111,10 +121,7 @@ def tell_waiting(*, at: datetime | None = None) -> int:
     First those on duty with the skill (all on duty, where nobody has it); at half of ``unattended_after`` all on
     duty; the organisers once it is unattended, or at once where nobody at all is on duty. ``at``: by default, now.
     """
-    told = 0
-    for request_id in untold(at).order_by("pk").values_list("pk", flat=True):
-        told += tell_of(request_id=request_id, at=at)
-    return told
+    return one_by_one(untold(at), partial(tell_of, at=at))
 
 
 def untold(at: datetime | None = None):
@@ -131,13 +138,13 @@ def untold(at: datetime | None = None):
 
 
 @operation
-def tell_of(*, request_id, at: datetime | None = None) -> int:
+def tell_of(*, pk, at: datetime | None = None) -> int:
     """Of one request, unless somebody else is telling of it at this moment. How many notices were new."""
     request = (
         untold(at)
         .select_related("event", "organization")
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        .filter(pk=request_id)
+        .filter(pk=pk)
         .first()
     )
     if request is None:
@@ -159,14 +166,18 @@ def tell_of(*, request_id, at: datetime | None = None) -> int:
     elif not everybody:
         new.append(_loud(request, "nobody"))
     told = notices.notify(*new)
-    if to or heard:
-        request.notification_sent_at = request.notification_sent_at or now
-    if everybody or unattended:
-        request.told = max(request.told, level)
-    SessionRequest.objects.filter(pk=request.pk).update(
-        told=request.told, notification_sent_at=request.notification_sent_at
+    _note(
+        request,
+        sent_at=request.notification_sent_at or (now if to or heard else None),
+        told=max(request.told, level) if everybody or unattended else request.told,
     )
     return told
+
+
+def _note(request, *, sent_at, told):
+    """How far the news has gone. Where nobody is there to be told, nothing is written every few seconds."""
+    if (sent_at, told) != (request.notification_sent_at, request.told):
+        SessionRequest.objects.filter(pk=request.pk).update(notification_sent_at=sent_at, told=told)
 
 
 def _whom(everybody, skill, level) -> list:

@@ -2,7 +2,7 @@
 
 import pgtrigger
 
-from config.database import ACTOR, REASON, Trigger, violation
+from config.database import ACTOR, REASON, Trigger, never_truncated, violation
 
 HAS_REQUEST = "requests_servicesession_has_request"
 AGREES = "requests_servicesession_agrees_with_request"
@@ -11,7 +11,10 @@ REQUEST_STAYS = "requests_sessionrequest_stays_itself"
 OVER = "requests_sessionrequest_over_stays_over"
 NOT_OWN = "requests_sessionrequest_not_ones_own"
 MECHANIC_STAYS = "requests_mechanic_stays_itself"
+PARTICIPANTS = "requests_sessionparticipant_of_session"
 MESSAGE_BY_PARTICIPANT = "requests_sessionmessage_by_participant"
+MESSAGE_WHILE_OPEN = "requests_sessionmessage_while_open"
+MESSAGE_STAYS = "requests_sessionmessage_stays_itself"
 APPEND_ONLY = "requests_sessionrequestlog_append_only"
 
 SIGNALS = "service_signals"
@@ -22,7 +25,7 @@ SIGNALS = "service_signals"
 
 
 def _agreement(session_id: str) -> str:
-    """PL/pgSQL for a deferred trigger: an open session has its request, and both say the same at commit.
+    """PL/pgSQL for a deferred trigger: an open session has its request, and the two say the same at commit.
 
     Reads both rows anew, as NEW and OLD may be older than the commit, and locks the session: whoever changes
     either meets the others there.
@@ -34,9 +37,11 @@ def _agreement(session_id: str) -> str:
         WHERE s.id = {session_id};
         IF found.session IN ('pending', 'live') AND found.request IS NULL THEN
             {violation(HAS_REQUEST, "service session % is % but has no request", session_id, "found.session")}
-        ELSIF (found.session = 'pending') <> (found.request IN ('pending', 'unattended'))
-            OR (found.session = 'live') <> (found.request = 'accepted')
-            OR (found.session = 'live') AND found.of_session IS DISTINCT FROM found.of_request THEN
+        ELSIF found.request IS NOT NULL AND (
+            found.session <> CASE found.request
+                WHEN 'unattended' THEN 'pending' WHEN 'accepted' THEN 'live' ELSE found.request
+            END OR found.of_session IS DISTINCT FROM found.of_request
+        ) THEN
             {violation(AGREES, "service session % is %, its request %", session_id, "found.session", "found.request")}
         END IF;
     """
@@ -182,33 +187,56 @@ def mechanic_stays_itself() -> Trigger:
 
 
 def participants_kept() -> Trigger:
-    """Whoever the session says is its customer and its mechanic is in it, and nobody else any more."""
+    """Whoever the session says is its customer and its mechanic is in it, and nobody else any more.
+
+    Who is in it already stays so; a mechanic written anew makes up for what was loaded past this.
+    """
     return Trigger(
         name="participants_kept",
         when=pgtrigger.After,
         operation=pgtrigger.Insert | pgtrigger.UpdateOf("mechanic_id"),
         func="""
-            IF TG_OP = 'INSERT' THEN
-                INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
-                VALUES (NEW.id, NEW.customer_id, 'customer', clock_timestamp());
-            ELSIF NEW.mechanic_id IS NOT DISTINCT FROM OLD.mechanic_id THEN
-                RETURN NULL;
-            ELSIF OLD.mechanic_id IS NOT NULL THEN
+            INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
+            VALUES (NEW.id, NEW.customer_id, 'customer', clock_timestamp())
+            ON CONFLICT (session_id, user_profile_id) DO NOTHING;
+            IF TG_OP = 'UPDATE' AND NEW.mechanic_id IS DISTINCT FROM OLD.mechanic_id THEN
                 UPDATE service_session_participants SET left_at = clock_timestamp()
                 WHERE session_id = NEW.id AND role = 'mechanic' AND left_at IS NULL;
             END IF;
             IF NEW.mechanic_id IS NOT NULL THEN
-                INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
+                INSERT INTO service_session_participants AS one (session_id, user_profile_id, role, joined_at)
                 SELECT NEW.id, user_profile_id, 'mechanic', clock_timestamp() FROM mechanics WHERE id = NEW.mechanic_id
-                ON CONFLICT (session_id, user_profile_id) DO UPDATE SET left_at = NULL, joined_at = excluded.joined_at;
+                ON CONFLICT (session_id, user_profile_id) DO UPDATE
+                SET left_at = NULL, joined_at = excluded.joined_at WHERE one.left_at IS NOT NULL;
             END IF;
             RETURN NULL;
         """,
     )
 
 
+def participants_by_session_only() -> list[Trigger]:
+    """Who is in a session reads it, so nobody is put in by hand, nor taken out."""
+    refuse = violation(PARTICIPANTS, "who is in a service session follows from the session")
+    return [
+        Trigger(
+            name="by_session_only",
+            level=pgtrigger.Statement,
+            when=pgtrigger.Before,
+            operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+            # 1 is a statement from outside, 2 one that a trigger makes.
+            func=f"""
+                IF pg_trigger_depth() < 2 THEN
+                    {refuse}
+                END IF;
+                RETURN NULL;
+            """,
+        ),
+        never_truncated(PARTICIPANTS),
+    ]
+
+
 def message_of_participant() -> Trigger:
-    """Only who is in a session, while it is open, writes in it; what was written changes only by being emptied."""
+    """Only who is in a session writes in it, and only while it is open."""
     return Trigger(
         name="by_participant",
         when=pgtrigger.Before,
@@ -219,6 +247,29 @@ def message_of_participant() -> Trigger:
                 WHERE session_id = NEW.session_id AND user_profile_id = NEW.author_id AND left_at IS NULL
             ) THEN
                 {violation(MESSAGE_BY_PARTICIPANT, "only participants write in a service session")}
+            END IF;
+            IF NOT EXISTS (
+                SELECT FROM service_sessions WHERE id = NEW.session_id AND status IN ('pending', 'live')
+            ) THEN
+                {violation(MESSAGE_WHILE_OPEN, "nobody writes in a service session that is over")}
+            END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+def message_stays() -> Trigger:
+    """What was said stays as it was said; only what somebody erased had said is emptied."""
+    return Trigger(
+        name="stays_itself",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        func=f"""
+            OLD.body := NEW.body;
+            IF NEW IS DISTINCT FROM OLD OR NOT EXISTS (
+                SELECT FROM user_profiles WHERE id = NEW.author_id AND erased_at IS NOT NULL
+            ) THEN
+                {violation(MESSAGE_STAYS, "what was said in a service session stays as it was said")}
             END IF;
             RETURN NEW;
         """,

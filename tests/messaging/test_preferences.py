@@ -63,6 +63,15 @@ def test_choose_where_one_decides_nothing(organization, role):
     assert rows() == []
 
 
+def test_choose_what_a_topic_does_not_offer(organization):
+    """A customer who waits now is no news for tomorrow."""
+    person = member(organization, "owner")
+    with pytest.raises(NotFound):
+        preferences.choose(organization_id=organization.pk, topic="service", mode="digest", actor=person)
+    assert rows() == []
+    assert preferences.hearers("service", "at_once") == {organization.pk: [person.pk]}
+
+
 def test_a_lost_role_is_a_lost_voice(organization):
     person = member(organization, "organizer")
     preferences.choose(organization_id=organization.pk, topic="requests", mode="at_once", actor=person)
@@ -73,6 +82,11 @@ def test_a_lost_role_is_a_lost_voice(organization):
 # -- The page ------------------------------------------------------------------------------------
 
 PAGE = "/admin/notices/"
+
+
+def as_posted(organization, **chosen):
+    """The whole form, as a browser sends it."""
+    return {f"{topic}_{organization.pk}": chosen.get(topic, mode) for topic, mode in NoticePreference.DEFAULTS.items()}
 
 
 def signed_in(client, person):
@@ -111,29 +125,40 @@ def test_the_page_shows_and_saves_own_choices(organization, client):
     assert [(name, field.label, field.initial) for name, field in form.fields.items()] == [
         (f"requests_{organization.pk}", "Join requests to decide", "digest"),
         (f"door_{organization.pk}", "What happens at the door", "digest"),
+        (f"service_{organization.pk}", "Service requests that nobody takes", "at_once"),
     ]
-    chosen = {f"requests_{organization.pk}": "at_once", f"door_{organization.pk}": "off"}
+    offered = {name: [value for value, _label in field.choices] for name, field in form.fields.items()}
+    assert offered == {
+        f"requests_{organization.pk}": ["at_once", "digest", "off"],
+        f"door_{organization.pk}": ["at_once", "digest", "off"],
+        f"service_{organization.pk}": ["at_once", "off"],
+    }
+    assert all(field.help_text for field in form.fields.values())
+    chosen = as_posted(organization, requests="at_once", service="off")
     answer = client.post(PAGE, chosen, follow=True)
     assert [str(one) for one in answer.context["messages"]] == [
         "Saved: from now on you hear of things as you have chosen."
     ]
-    assert preferences.choices_of(person) == [(organization, {"requests": "at_once", "door": "off"})]
-    assert preferences.choices_of(colleague) == [(organization, {"requests": "digest", "door": "at_once"})]
+    assert preferences.choices_of(person) == [
+        (organization, {"requests": "at_once", "door": "off", "service": "off"}),
+    ]
+    assert preferences.choices_of(colleague) == [
+        (organization, {"requests": "digest", "door": "at_once", "service": "at_once"}),
+    ]
 
 
 def test_the_page_takes_no_other_organisation(organization, client):
     person, other = member(organization, "owner"), OrganizationFactory()
-    chosen = {f"requests_{organization.pk}": "off", f"door_{organization.pk}": "off", f"door_{other.pk}": "at_once"}
+    chosen = as_posted(organization, requests="off") | as_posted(other, door="at_once")
     assert signed_in(client, person).post(PAGE, chosen).status_code == 302
     assert rows() == [(organization.pk, person.pk, "requests", "off")]
 
 
 def test_the_page_refuses_what_is_no_choice(organization, client):
     person = member(organization, "owner")
-    chosen = {f"requests_{organization.pk}": "hourly", f"door_{organization.pk}": "off"}
-    answer = signed_in(client, person).post(PAGE, chosen)
+    answer = signed_in(client, person).post(PAGE, as_posted(organization, requests="hourly", service="digest"))
     assert answer.status_code == 200
-    assert list(answer.context["form"].errors) == [f"requests_{organization.pk}"]
+    assert list(answer.context["form"].errors) == [f"requests_{organization.pk}", f"service_{organization.pk}"]
     assert rows() == []
 
 
@@ -146,6 +171,8 @@ def test_the_page_names_organisations_where_there_are_several(organization, clie
     assert [field.label for field in form.fields.values()] == [
         "Another: Join requests to decide",
         "Another: What happens at the door",
+        "Another: Service requests that nobody takes",
         "Club: Join requests to decide",
         "Club: What happens at the door",
+        "Club: Service requests that nobody takes",
     ]

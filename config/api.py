@@ -101,10 +101,14 @@ class KeysetPagination(pagination.CursorPagination):
         cursor = super().decode_cursor(request)
         if cursor and cursor.position is not None:
             try:
-                self.key.to_python(cursor.position)
+                self.check(cursor.position)
             except ValidationError as error:
                 raise NotFound(self.invalid_cursor_message) from error
         return cursor
+
+    def check(self, position):
+        """Raises ValidationError."""
+        self.key.to_python(position)
 
     def get_paginated_response(self, data):
         return Response(

@@ -90,8 +90,7 @@ def start_intake(
         whose = {"event_id": event_id} | ({"organization_id": organization_id} if organization_id else {})
         _refuse_other(made, given | whose | {"session_type": session_type})
         return Outcome(made.session.request, changed=False)
-    event = _event(customer, event_id)
-    organization = event.organization if event else _organization(customer, organization_id)
+    event, organization = asked(person=customer, event_id=event_id, organization_id=organization_id)
     _refuse_unknown(organization, skill, plan)
     taking.close_open(customer.pk, actor=customer, reason="replaced")
     whose = {"organization": organization, "event": event, "customer": customer}
@@ -132,6 +131,15 @@ def _refuse_other(made, given):
     """Raises KeyReused."""
     if any(getattr(made, name) != value for name, value in given.items()):
         raise KeyReused
+
+
+def asked(*, person, event_id, organization_id) -> tuple[Event | None, Organization]:
+    """Of whom the person would ask help, by :func:`start_intake`.
+
+    Raises NotFound, EventClosed, Banned, OrganizationNeeded.
+    """
+    event = _event(person, event_id)
+    return event, event.organization if event else _organization(person, organization_id)
 
 
 def _event(customer, event_id) -> Event | None:

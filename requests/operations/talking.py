@@ -72,10 +72,9 @@ def say(*, session_id, person, body: str, key: str | None = None) -> SessionMess
     message = SessionMessage(session=session, author_id=person.pk, body=body)
     message.save(force_insert=True)
     if once:
-        said = {"claimed_until": message.created_at, "created_at": message.created_at, "answered_at": message.created_at}
-        IdempotencyKey.objects.create(
-            user_profile_id=person.pk, key=once, fingerprint=once, status=201, body=str(message.pk).encode(), **said
-        )
+        kept = dict.fromkeys(("claimed_until", "answered_at", "created_at"), message.created_at)
+        kept |= {"status": 201, "body": str(message.pk).encode()}
+        IdempotencyKey.objects.create(user_profile_id=person.pk, key=once, fingerprint=once, **kept)
     _acted(session)
     return message
 

@@ -59,7 +59,7 @@ log = structlog.get_logger(__name__)
 
 
 class AdminSite(UnfoldAdminSite):
-    """Open to superusers and to members of any organisation; what they see there is scoped."""
+    """Open to superusers, and to members and mechanics of any organisation; what they see there is scoped."""
 
     login_form = second_factor.SignInForm
 
@@ -149,6 +149,23 @@ def account_links(request):
     ]
 
 
+@dataclass(frozen=True)
+class MenuPage:
+    """A page of the sidebar that is no list of a model: the admin's route, for whom ``allowed`` says."""
+
+    title: str
+    route: str
+    allowed: Callable[[Any], bool]
+
+
+_menu_pages: dict[str, MenuPage] = {}
+
+
+def menu_page(key: str, page: MenuPage) -> None:
+    """An upper app's page, where NAVIGATION says ``key``."""
+    _menu_pages[key] = page
+
+
 _cards: list[Callable[[HttpRequest], dict | None]] = []
 
 
@@ -225,6 +242,15 @@ NAVIGATION = [
         ],
     ),
     (
+        gettext_lazy("Service"),
+        [
+            ("requests.board", "support_agent"),
+            ("requests.SessionRequest", "contact_support"),
+            ("requests.Mechanic", "engineering"),
+            ("requests.ServiceSettings", "tune"),
+        ],
+    ),
+    (
         gettext_lazy("People"),
         [
             ("events.UserProfile", "person"),
@@ -250,15 +276,17 @@ def navigation(request):
     registered = {model._meta.label: one for model, one in admin.site._registry.items()}
     groups = []
     for title, entries in NAVIGATION:
-        items = [
-            {
-                "title": capfirst(registered[label].list_title or registered[label].opts.verbose_name_plural),
-                "icon": icon,
-                "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist"),
-            }
-            for label, icon in entries
-            if label in registered and registered[label].has_view_permission(request)
-        ]
+        items = []
+        for key, icon in entries:
+            if page := _menu_pages.get(key):
+                shown = page.allowed(request.user) and (page.title, page.route)
+            elif (one := registered.get(key)) and one.has_view_permission(request):
+                route = f"admin:{key.lower().replace('.', '_')}_changelist"
+                shown = capfirst(one.list_title or one.opts.verbose_name_plural), route
+            else:
+                shown = None
+            if shown:
+                items.append({"title": shown[0], "icon": icon, "link": reverse(shown[1])})
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     if groups:

@@ -272,10 +272,18 @@ class UserProfile(AbstractBaseUser):
     def has_any_role(self, roles) -> bool:
         return self.is_active and (self.is_superuser or bool(roles.intersection(self.roles.values())))
 
+    @cached_property
+    def is_mechanic(self) -> bool:
+        """Whether they help customers of any organisation. One query, once per instance."""
+        from django.apps import apps  # an upper app's table, by name only
+
+        theirs = apps.get_model("requests", "Mechanic").objects.filter(user_profile=self.pk, active=True)
+        return self.is_active and theirs.exists()
+
     @property
     def is_staff(self) -> bool:
-        """Whether the admin opens at all: superusers, and members of any organisation."""
-        return self.has_any_role(Role.ANY)
+        """Whether the admin opens at all: superusers, members of any organisation, and its mechanics."""
+        return self.has_any_role(Role.ANY) or self.is_mechanic
 
     def has_perm(self, perm, obj=None):
         import rules

@@ -1,0 +1,325 @@
+"""Who is connected, and what each of them is sent."""
+
+import asyncio
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import UUID
+
+import redis
+import redis.asyncio
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.utils.translation import gettext_lazy as _
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from rest_framework.exceptions import AuthenticationFailed
+
+from config.errors import DomainError, NotFound
+
+from ..operations.taking import CHANNEL
+from . import reading
+from .reading import Following, Joining, Wanted
+
+log = structlog.get_logger(__name__)
+
+LOOKS, LOOKS_ALONE = 1.0, 0.25
+"""Seconds after which the database is looked at though nobody said that it is worth it; and while Redis is away."""
+GATHERS = 0.02
+"""Seconds in which what several commit at once becomes one look."""
+ENTER_AT_ONCE = 50
+"""Newcomers in one look: when all come back at once, news isn't held up for longer than by so many."""
+HEARTBEAT = 15
+"""Seconds without news after which a line says that the connection lives; and after which people are looked at
+again: who was deactivated, who has another role."""
+LASTS = 3600
+"""Seconds after which a connection ends, and its client comes back; a little less for some, so that not all do so
+together."""
+MOST_WAITING = 1000
+"""Events that a client may be behind."""
+MOST_EACH = 10
+"""Connections of one person."""
+SEND_TIMEOUT = 20
+"""Seconds that a client gets to take what it is sent."""
+REDIS_SILENT = 2
+"""Seconds without a word from Redis after which it is asked whether it is there; after as many more it isn't."""
+
+
+class TooMany(DomainError):
+    code = "too_many_streams"
+    status = 429
+    message = _("You have {most} live connections already.")
+    retry_after = 60
+
+    def __init__(self, **params):
+        super().__init__(**({"most": MOST_EACH} | params))
+
+
+class Connection:
+    """One client: what waits to be sent to it, and when it has to end."""
+
+    stream = ""
+
+    def __init__(self, person_id: UUID):
+        self.person_id = person_id
+        self.is_over = False
+        self.entered = asyncio.get_running_loop().create_future()
+        """Done once the person is let in; or why they aren't."""
+        self._waiting = asyncio.Queue(MOST_WAITING)
+
+    def put(self, body: bytes) -> None:
+        """Who is too far behind is cut off: they come back and get what they lack at once."""
+        try:
+            self._waiting.put_nowait(body)
+        except asyncio.QueueFull:
+            log.info("stream.too_slow", person=str(self.person_id), stream=self.stream)
+            self.end()
+
+    def end(self) -> None:
+        """Once what waits is sent, or at once where it is too much."""
+        self.is_over = True
+        if self._waiting.full():
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+        self._waiting.put_nowait(b"")
+
+    async def bodies(self):
+        """What to send, as it comes; heartbeats while nothing does. Ends with the connection."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + LASTS * random.uniform(0.9, 1)
+        while (left := ends_at - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(min(HEARTBEAT, left)):
+                    parts = [await self._waiting.get()]
+            except TimeoutError:
+                yield b":\n\n"
+                continue
+            while parts[-1] and not self._waiting.empty():
+                parts.append(self._waiting.get_nowait())
+            if body := b"".join(parts):
+                yield body
+            if not parts[-1]:
+                return
+
+
+class OfRequests(Connection):
+    """``since``: the last event that the client has. ``shown``: the requests on its screen that aren't over."""
+
+    stream = "session-requests"
+
+    def __init__(self, person_id, since: int | None):
+        super().__init__(person_id)
+        self.joining = Joining(person_id, since)
+        self.shown: set[UUID] = set()
+
+    def list(self, listing) -> None:
+        self.shown = set(listing.ids)
+        self.put(listing.body)
+
+    def hear(self, changes) -> None:
+        for change in changes:
+            if self.person_id in change.viewers:
+                self.put(change.request(self.person_id))
+                (self.shown.add if change.card.is_live else self.shown.discard)(change.card.id)
+            elif change.card.id in self.shown:
+                self.shown.remove(change.card.id)
+                self.put(change.gone(self.person_id))
+
+
+class OfSession(Connection):
+    """``since``: the last message that the client has."""
+
+    stream = "service-sessions"
+
+    def __init__(self, person_id, session_id: UUID, since: int):
+        super().__init__(person_id)
+        self.following = Following(session_id, person_id, since)
+
+    def tell(self, told) -> None:
+        if told is None:
+            self.put(reading.left(self.following.session_id))
+            self.end()
+        else:
+            self.following = self.following._replace(since=told.last)
+            self.put(told.body)
+
+
+class Hub:
+    """The connections of this process, and the one reader that reads for them all."""
+
+    def __init__(self):
+        self.connections: set[Connection] = set()
+        self.entering: list[Connection] = []
+        self._of_person = Counter()
+        self._standings: dict[UUID, tuple] = {}
+        self._last = None
+        self._looks_at_people_at = 0.0
+        self._redis_is_there = False
+        self._database_is_there = True
+        self._is_worth_it = asyncio.Event()
+        self._reader = ThreadPoolExecutor(1, "reader")
+        self._tasks = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read())]
+
+    # -- Coming and going ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def place(self, person_id):
+        """Raises TooMany."""
+        if self._of_person[person_id] >= MOST_EACH:
+            raise TooMany
+        self._of_person[person_id] += 1
+        try:
+            yield
+        finally:
+            self._of_person[person_id] -= 1
+            if not self._of_person[person_id]:
+                del self._of_person[person_id]
+                self._standings.pop(person_id, None)
+
+    @contextmanager
+    def joined(self, connection):
+        """What it gets first is read by the next look, so that nothing comes between that and what follows."""
+        self.entering.append(connection)
+        self._is_worth_it.set()
+        try:
+            yield
+        finally:
+            self.connections.discard(connection)
+
+    # -- Redis -----------------------------------------------------------------------------------------------
+
+    async def _listen(self):
+        """Hears that there is something new, for as long as the process lives."""
+        while True:
+            try:
+                await self._listen_while_there()
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                if self._redis_is_there:
+                    log.warning("stream.redis_away", reason=repr(error))
+                self._redis_is_there = False
+            await asyncio.sleep(LOOKS_ALONE)
+
+    async def _listen_while_there(self):
+        limits = {"socket_timeout": REDIS_SILENT, "socket_connect_timeout": REDIS_SILENT}
+        client = redis.asyncio.Redis.from_url(settings.REDIS_URL, **limits, retry=Retry(NoBackoff(), 0))
+        async with client, client.pubsub() as channel:
+            await channel.subscribe(CHANNEL)
+            is_asked = False
+            while True:
+                heard = await channel.get_message(timeout=REDIS_SILENT)
+                if heard is not None:
+                    self._redis_is_there, is_asked = True, False
+                    self._is_worth_it.set()
+                elif is_asked:
+                    raise TimeoutError("no answer to a ping")
+                else:
+                    await channel.ping()
+                    is_asked = True
+
+    # -- PostgreSQL ------------------------------------------------------------------------------------------
+
+    async def _read(self):
+        while True:
+            await self._look_and_go_on()
+            try:
+                async with asyncio.timeout(LOOKS if self._redis_is_there else LOOKS_ALONE):
+                    await self._is_worth_it.wait()
+                    await asyncio.sleep(GATHERS)
+            except TimeoutError:
+                pass
+
+    async def _look_and_go_on(self):
+        """Whatever happens: a reader that has stopped would be a stream that is silent for good."""
+        try:
+            await self._look()
+            if not self._database_is_there:
+                log.info("stream.database_back")
+            self._database_is_there = True
+        except (DatabaseError, InterfaceError) as error:
+            if self._database_is_there:
+                log.warning("stream.database_away", reason=repr(error))
+            self._database_is_there = False
+        except Exception as error:
+            # What can't be read now can't be read by the next look either: all come back, and get what there is.
+            log.error("stream.look_failed", exc_info=error)
+            self._last = None
+            for connection in self.connections:
+                connection.end()
+
+    async def _look(self):
+        self._is_worth_it.clear()
+        entering, self.entering = self.entering[:ENTER_AT_ONCE], self.entering[ENTER_AT_ONCE:]
+        entering = [one for one in entering if not one.entered.done()]
+        try:
+            if self._last is None:
+                self._last = await self._ask(reading.newest)
+            found = await self._ask(reading.look, self._wanted(entering))
+        except Exception as error:
+            for connection in entering:
+                if not connection.entered.done():
+                    connection.entered.set_exception(error)
+            raise
+        self._last = found.last
+        self._deliver(found)
+        self._let_in(entering, found)
+        if found.more or self.entering:
+            self._is_worth_it.set()
+
+    async def _ask(self, question, *arguments):
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, reading.with_database, question, *arguments)
+
+    def _wanted(self, entering) -> Wanted:
+        now = asyncio.get_running_loop().time()
+        people = {one.person_id for one in entering}
+        if now >= self._looks_at_people_at:
+            self._looks_at_people_at = now + HEARTBEAT
+            people |= {one.person_id for one in self.connections}
+        followed = [one for one in self.connections if not one.is_over]
+        return Wanted(
+            last=self._last,
+            watching={one.person_id for one in followed if isinstance(one, OfRequests)},
+            joining=[one.joining for one in entering if isinstance(one, OfRequests)],
+            following={one.following for one in followed if isinstance(one, OfSession)},
+            entering={one.following for one in entering if isinstance(one, OfSession)},
+            standings={person_id: self._standings.get(person_id) for person_id in people},
+        )
+
+    def _deliver(self, found):
+        for person_id, standing in found.standings.items():
+            if standing is not None and person_id in self._of_person:
+                self._standings[person_id] = standing
+        for connection in list(self.connections):
+            if connection.is_over:
+                continue
+            if found.standings.get(connection.person_id, ()) is None:
+                connection.end()
+            elif isinstance(connection, OfSession):
+                if connection.following in found.told:
+                    connection.tell(found.told[connection.following])
+            elif connection.person_id in found.anew:
+                connection.list(found.anew[connection.person_id])
+            else:
+                connection.hear(found.changes)
+
+    def _let_in(self, entering, found):
+        for connection in entering:
+            if connection.entered.done():  # gone before
+                continue
+            if found.standings[connection.person_id] is None:
+                connection.entered.set_exception(AuthenticationFailed(_("This account is closed."), "account_closed"))
+                continue
+            if isinstance(connection, OfRequests):
+                connection.list(found.joined[connection.joining])
+            elif (told := found.told[connection.following]) is not None:
+                connection.tell(told)
+            else:
+                connection.entered.set_exception(NotFound())
+                continue
+            self.connections.add(connection)
+            connection.entered.set_result(None)

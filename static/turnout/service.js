@@ -58,6 +58,9 @@ function follow(root) {
         }
         for (const part of fresh.querySelectorAll("[data-part]")) {
             const old = root.querySelector(`[data-part="${part.dataset.part}"]`);
+            for (const fold of old?.querySelectorAll("details[id]") ?? []) {
+                part.querySelector(`#${CSS.escape(fold.id)}`)?.toggleAttribute("open", fold.open);
+            }
             if (old && !old.isEqualNode(part)) {
                 replace(old, part);
             }
@@ -119,7 +122,7 @@ function follow(root) {
         newest = newestOf(root);
         for (const line of lines) {
             const body = line.querySelector("[data-body]")?.textContent ?? "";
-            words.push(`${line.querySelector("[data-who]").textContent}: ${body.slice(0, 300)}`);
+            words.push(`${line.querySelector("[data-who]")?.textContent ?? ""}: ${body.slice(0, 300)}`);
         }
         if (words.length) {
             root.querySelector("[data-said]").textContent = words.join(" ");

@@ -188,8 +188,7 @@ def _is_free(request, mechanic, over) -> bool:
 def release(*, request_id, actor) -> Outcome:
     """The mechanic, or an organiser, hands it back: it keeps its place in line, and the customer is told.
 
-    What a customer asked before something that waits already is cancelled. Raises NotFound, NotAllowed, NotAccepted,
-    NotYours, RequestClosed.
+    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed.
     """
     request, session = _of_mechanic(request_id, actor, back=True)
     back_to_line(request, session, reason="released", actor=actor)
@@ -203,11 +202,18 @@ def turn_of(customer_id) -> str:
 
 def back_to_line(request, session, *, reason: str, actor=SYSTEM, by=SYSTEM) -> None:
     """Both accepted and locked, in the customer's turn, in the caller's transaction. ``reason``: released, idle or
-    off_duty. ``actor`` isn't told of their own doing; ``by`` stands in the record, the actor by default."""
-    if SessionRequest.objects.open().filter(customer=request.customer_id).exists():
+    off_duty. ``actor`` isn't told of their own doing; ``by`` stands in the record, the actor by default.
+
+    A customer waits once, for what they asked last: the older one is cancelled.
+    """
+    waiting = SessionRequest.objects.open().filter(customer=request.customer_id)
+    others = list(waiting.values_list("created_at", flat=True))
+    if any(created_at > request.created_at for created_at in others):
         _end(request, session, RequestStatus.CANCELLED, ServiceStatus.CANCELLED, actor=actor or by, reason="replaced")
         telling.replaced(request, actor=actor)
         return
+    if others:
+        close_open(request.customer_id, actor=actor or by, reason="replaced")
     had = request.mechanic
     request.status, request.mechanic, request.accepted_at = RequestStatus.PENDING, None, None
     session.status, session.mechanic, session.warned_at, session.place = ServiceStatus.PENDING, None, None, ""

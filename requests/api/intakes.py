@@ -16,8 +16,8 @@ from ..models import Intake, SessionRequest, SessionType
 from ..operations import intakes
 from .pace import Asking
 from .service import Meeting, meeting
+from .sessions import LARGEST_ID
 
-LARGEST_ID = 2**63 - 1
 MOST_DETAILS, LARGEST_DETAILS = 20, 10_000
 
 

@@ -1,5 +1,6 @@
 """Who helps: for themselves, and for the organisers who give them requests."""
 
+from django.db.models import Subquery
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
@@ -13,8 +14,8 @@ from events.models import Event
 
 from ..models import Mechanic
 from ..operations import mechanics
-
-LARGEST_ID = 2**63 - 1
+from .service import Flag
+from .sessions import LARGEST_ID
 
 
 class ServedEvent(serializers.ModelSerializer):
@@ -47,7 +48,7 @@ class MechanicsQuery(serializers.Serializer):
     event = serializers.IntegerField(
         required=False, min_value=0, max_value=LARGEST_ID, help_text=_("Only who serves this event.")
     )
-    on_duty = serializers.BooleanField(required=False)
+    on_duty = Flag(required=False)
 
 
 @extend_schema(tags=["service"])
@@ -74,8 +75,8 @@ class Mechanics(generics.ListAPIView):
         if organization is not None:
             found = found.filter(organization=organization)
         if event is not None:
-            served = Event.objects.filter(pk=event).values("organization")
-            found = found.serving(served, event)
+            organizing = Event.objects.filter(pk=event).values("organization")
+            found = found.serving(Subquery(organizing), event)
         if on_duty is not None:
             found = found.filter(on_duty=on_duty)
         return found

@@ -6,7 +6,7 @@ home, for the stream as well.
 
 from django.core.validators import RegexValidator
 from django.db.models import Case, Exists, Func, OuterRef, Q, TextField, Value, When
-from django.db.models.functions import Cast, Collate, Concat
+from django.db.models.functions import Cast, Coalesce, Collate, Concat, Now
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import generics, serializers
@@ -160,15 +160,19 @@ class Statuses(serializers.MultipleChoiceField):
         return given or empty
 
 
+class Flag(serializers.BooleanField):
+    """Of a query: yes, no, or not said; REST framework takes a box that isn't ticked for no."""
+
+    default_empty_html = empty
+
+
 class RequestsQuery(serializers.Serializer):
     status = Statuses(
         choices=RequestStatus.choices, required=False, help_text=_("One or several, separated by commas.")
     )
     event = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
     organization = serializers.IntegerField(required=False, min_value=0, max_value=LARGEST_ID)
-    mine = serializers.BooleanField(
-        required=False, help_text=_("Only those that you filed or accepted; false: only the others.")
-    )
+    mine = Flag(required=False, help_text=_("Only those that you filed or accepted; false: only the others."))
     updated_since = serializers.DateTimeField(
         required=False,
         help_text=_(
@@ -197,7 +201,7 @@ def listed(person_id, *, updated_since=None, **wishes):
     # On and off duty they see another list, of requests that haven't changed themselves.
     turned = Q(Exists(serving.filter(updated_at__gte=updated_since)), status__in=RequestStatus.LIVE)
     knows = Exists(SessionRequest.objects.seen_by(person_id).filter(pk=OuterRef("pk"))) | Exists(
-        serving.filter(created_at__lte=OuterRef("updated_at"))
+        serving.filter(created_at__lte=Coalesce(OuterRef("closed_at"), Now()))
     )
     fixed = {name: wishes[name] for name in ("event", "organization") if name in wishes}
     return (

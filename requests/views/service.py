@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.contrib import admin, messages
 from django.contrib.humanize.templatetags.humanize import ordinal
+from django.core.validators import slug_re
 from django.db.models import Count, Exists, OuterRef, Q
 from django.http import Http404, JsonResponse
 from django.shortcuts import render
@@ -92,10 +93,10 @@ def my_requests(request):
 @pages.refusals_told(lambda request: reverse("help"))
 def ask(request):
     """The intake, at ``?event=`` or of ``?organization=``; without either, where one could ask."""
-    if slug := request.GET.get("event"):
+    if slug := _slug(request, "event"):
         event = pages.event_of(request, slug)
         return _ask(request, event.organization, event)
-    if slug := request.GET.get("organization"):
+    if slug := _slug(request, "organization"):
         organization = intakes.helping(request.user).filter(slug=slug).first()
         if organization is None:
             raise Http404
@@ -105,6 +106,13 @@ def ask(request):
     if len(places) == 1:
         return pages.see(places[0]["url"])
     return render(request, "web/service/choose.html", {"places": places})
+
+
+def _slug(request, name) -> str:
+    slug = request.GET.get(name, "")
+    if slug and not slug_re.match(slug):
+        raise Http404
+    return slug
 
 
 def _events_with_help(person):

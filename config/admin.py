@@ -287,6 +287,8 @@ def navigation(request):
                 shown = None
             if shown:
                 items.append({"title": shown[0], "icon": icon, "link": reverse(shown[1])})
+        if any(item["link"] == request.path for item in items):  # and none above it
+            items = [item | {"active": item["link"] == request.path} for item in items]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     if groups:

@@ -136,14 +136,14 @@ class MechanicAdmin(HistoryAdmin):
         """Who only looks, and a row as it was, have no form: lists are read as text there."""
         looks = obj and (self.shows_history or not self.has_change_permission(request, obj))
         skills = "knows" if looks else "skills"
-        first = ["person", "organization", "duty"] if obj else ["organization", "email"]
+        first = ["person", "organization", "at_work"] if obj else ["organization", "email"]
         return [
             (None, {"fields": [*first, "display_name", skills]}),
             (_("What they serve"), {"fields": ["serves_all", "events"]}),
         ]
 
     def get_readonly_fields(self, request, obj=None):
-        return ["person", "organization", "duty", "knows"] if obj else []
+        return ["person", "organization", "at_work", "knows"] if obj else []
 
     def get_autocomplete_fields(self, request):
         return ["events"]
@@ -181,6 +181,10 @@ class MechanicAdmin(HistoryAdmin):
     def duty(self, row):
         state = state_of(row)
         return state, STATES[state]
+
+    @display(description=_("duty"))
+    def at_work(self, row):
+        return STATES[state_of(row)]
 
     @display(description=_("in hand"))
     def in_hand(self, row):

@@ -107,7 +107,7 @@ class SessionRequestAdmin(ReadOnly, Exportable, DomainAdmin):
     acts = (
         act(
             "give",
-            _("Give to"),
+            _("Give to somebody"),
             taking.takeover,
             _("given to somebody"),
             already=_("theirs already"),

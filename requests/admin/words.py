@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import RequestStatus
@@ -43,19 +43,19 @@ def step_words(step) -> dict:
     moved = step.from_mechanic_id != step.to_mechanic_id
     return {
         "what": STEPS.get(step.reason) or step.reason or status,
-        "before": str(step.from_mechanic or "–") if moved else "",
-        "after": str(step.to_mechanic or "–") if moved else "",
+        "moved": moved,
+        "before": str(step.from_mechanic or "–"),
+        "after": str(step.to_mechanic or "–"),
     }
 
 
 def duration(time) -> str:
-    """As people say it: seconds below a minute, then minutes, then hours and minutes."""
+    """To the second where that matters, below an hour."""
     if time is None:
         return "–"
     seconds = round(time.total_seconds())
     if seconds < 60:
-        return ngettext("{} second", "{} seconds", seconds).format(seconds)
-    minutes = seconds // 60
-    if minutes < 60:
-        return ngettext("{} minute", "{} minutes", minutes).format(minutes)
-    return gettext("{} h {:02} min").format(*divmod(minutes, 60))
+        return gettext("{} s").format(seconds)
+    if seconds < 3600:
+        return gettext("{} min {:02} s").format(*divmod(seconds, 60))
+    return gettext("{} h {:02} min").format(*divmod(seconds // 60, 60))

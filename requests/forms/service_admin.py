@@ -53,6 +53,12 @@ class MechanicForm(forms.ModelForm):
 
     skills = WordsField("skills", of=Mechanic)
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "display_name" in self.fields:  # a row as it was has no fields
+            self.fields["display_name"].required = False
+            self.fields["display_name"].help_text = _("As customers and colleagues read it. Empty: the person's own.")
+
     def clean(self):
         cleaned = super().clean()
         organization = cleaned.get("organization") or getattr(self.instance, "organization", None)
@@ -75,9 +81,23 @@ class NewMechanicForm(MechanicForm):
 
 class ServiceSettingsForm(forms.ModelForm):
     unattended_after = MinutesField(
-        "unattended_after", of=ServiceSettings, least=SHORTEST, most=LONGEST, initial=UNATTENDED_AFTER
+        "unattended_after",
+        of=ServiceSettings,
+        least=SHORTEST,
+        most=LONGEST,
+        initial=UNATTENDED_AFTER,
+        help_text=_(
+            "Minutes for which a request waits before the organisers hear of it; at half of it, all on duty do."
+        ),
     )
-    idle_after = MinutesField("idle_after", of=ServiceSettings, least=SHORTEST, most=LONGEST, initial=IDLE_AFTER)
+    idle_after = MinutesField(
+        "idle_after",
+        of=ServiceSettings,
+        least=SHORTEST,
+        most=LONGEST,
+        initial=IDLE_AFTER,
+        help_text=_("Minutes for which a mechanic may do nothing about what they accepted before it goes back."),
+    )
     skills = WordsField("skills", of=ServiceSettings)
     plans = WordsField("plans", of=ServiceSettings)
 

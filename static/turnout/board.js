@@ -3,343 +3,345 @@
    none. Without this it works by its buttons, and is loaded anew every twenty seconds. On a session's page only the
    times tick. */
 
-const TICK = 1000;
-const POLL = 5000;
-const POLL_BESIDE_THE_STREAM = 30000;
-const PATIENCE = 15000;
-const DEBOUNCE = 60;
-const JITTER = 140; // so that fifty screens don't all ask in the same moment
-const NOTE_STAYS = 15000;
-const SOUND = "turnout-board-sound";
+{
+  const TICK = 1000;
+  const POLL = 5000;
+  const POLL_BESIDE_THE_STREAM = 30000;
+  const PATIENCE = 15000;
+  const DEBOUNCE = 60;
+  const JITTER = 140; // so that fifty screens don't all ask in the same moment
+  const NOTE_STAYS = 15000;
+  const SOUND = "turnout-board-sound";
 
-// -- Times that tick -----------------------------------------------------------------------------
+  // -- Times that tick -----------------------------------------------------------------------------
 
-const board = document.getElementById("board");
-let ahead = 0; // by how much this clock is ahead of the server's
+  const board = document.getElementById("board");
+  let ahead = 0; // by how much this clock is ahead of the server's
 
-function clock(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (number) => String(number).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
-}
-
-function tick(place = document) {
-  const now = Date.now() - ahead;
-  for (const one of place.querySelectorAll("[data-since]")) {
-    one.textContent = clock((now - Date.parse(one.dataset.since)) / 1000);
-  }
-  for (const one of place.querySelectorAll("[data-until] + [data-left]")) {
-    one.textContent = ` (${clock((Date.parse(one.previousElementSibling.dataset.until) - now) / 1000)})`;
-  }
-}
-
-tick();
-setInterval(tick, TICK);
-
-if (board) follow();
-
-function follow() {
-  const rows = document.getElementById("board-rows");
-  const live = document.getElementById("board-live");
-  const note = document.getElementById("board-note");
-  const form = document.getElementById("board-form");
-  const csrf = form.querySelector("[name=csrfmiddlewaretoken]").value;
-  const title = document.title;
-  const notes = new Map(); // id of a card → what is told beside it
-  const busy = new Set();
-  const known = new Map(); // id → the card as the server wrote it, without what ticks
-  let isOnline = false;
-  let isLost = false;
-  let isFetching = false;
-  let asksAgain = false;
-  let askedAt = Date.now();
-  let soon = null;
-
-  board.dataset.running = "1";
-
-  // -- What is new -------------------------------------------------------------------------------
-
-  function later() {
-    soon ??= setTimeout(refresh, DEBOUNCE + Math.random() * JITTER);
+  function clock(seconds) {
+    const whole = Math.max(0, Math.floor(seconds));
+    const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    const two = (number) => String(number).padStart(2, "0");
+    return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
   }
 
-  async function refresh() {
-    clearTimeout(soon);
-    soon = null;
-    if (isFetching) {
-      asksAgain = true;
-      return;
+  function tick(place = document) {
+    const now = Date.now() - ahead;
+    for (const one of place.querySelectorAll("[data-since]")) {
+      one.textContent = clock((now - Date.parse(one.dataset.since)) / 1000);
     }
-    isFetching = true;
-    askedAt = Date.now();
-    try {
-      const answer = await fetch(board.dataset.source, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-      if (answer.redirected || answer.status === 403 || answer.status === 404) {
-        location.reload(); // signed out, or the board is theirs no longer: the page itself says which
-      } else if (answer.ok) {
-        isLost = false;
-        show(await answer.text());
-      } else {
-        isLost = true;
+    for (const one of place.querySelectorAll("[data-until] + [data-left]")) {
+      one.textContent = ` (${clock((Date.parse(one.previousElementSibling.dataset.until) - now) / 1000)})`;
+    }
+  }
+
+  tick();
+  setInterval(tick, TICK);
+
+  if (board) follow();
+
+  function follow() {
+    const rows = document.getElementById("board-rows");
+    const live = document.getElementById("board-live");
+    const note = document.getElementById("board-note");
+    const form = document.getElementById("board-form");
+    const csrf = form.querySelector("[name=csrfmiddlewaretoken]").value;
+    const title = document.title;
+    const notes = new Map(); // id of a card → what is told beside it
+    const busy = new Set();
+    const known = new Map(); // id → the card as the server wrote it, without what ticks
+    let isOnline = false;
+    let isLost = false;
+    let isFetching = false;
+    let asksAgain = false;
+    let askedAt = Date.now();
+    let soon = null;
+
+    board.dataset.running = "1";
+
+    // -- What is new -------------------------------------------------------------------------------
+
+    function later() {
+      soon ??= setTimeout(refresh, DEBOUNCE + Math.random() * JITTER);
+    }
+
+    async function refresh() {
+      clearTimeout(soon);
+      soon = null;
+      if (isFetching) {
+        asksAgain = true;
+        return;
       }
-    } catch {
-      isLost = true; // asked again in a moment
-    } finally {
-      isFetching = false;
-      say();
-      if (asksAgain) {
-        asksAgain = false;
-        later();
-      }
-    }
-  }
-
-  const still = (element) => {
-    const copy = element.cloneNode(true);
-    for (const one of copy.querySelectorAll("[data-since], [data-left]")) one.textContent = "";
-    return copy.innerHTML.replace(/\s+/g, " ");
-  };
-
-  function show(html) {
-    const fresh = new DOMParser().parseFromString(html, "text/html");
-    const focused = rows.contains(document.activeElement) ? document.activeElement : null;
-    const column = focused?.closest(".board-column")?.querySelector("h2")?.id;
-    const waited = new Set(idsOf("waiting"));
-    for (const part of fresh.querySelectorAll("[data-part]")) {
-      const old = rows.querySelector(`[data-part="${part.dataset.part}"]`);
-      old.dataset.waiting = part.dataset.waiting ?? "";
-      if (part.dataset.now) old.dataset.now = part.dataset.now;
-      if (old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes);
-    }
-    const places = new Map([...fresh.querySelectorAll(".board-card")].map((card) => [card.id, card]));
-    for (const list of fresh.querySelectorAll("[data-list]")) {
-      arrange(rows.querySelector(`[data-list="${list.dataset.list}"]`), [...list.children], places);
-    }
-    synchronize();
-    tick(rows);
-    if (focused && document.activeElement !== focused) {
-      const again = focused.id && document.getElementById(focused.id);
-      (again || (column && document.getElementById(column)))?.focus({ preventScroll: true });
-    }
-    announce([...idsOf("waiting")].filter((id) => !waited.has(id)));
-  }
-
-  function idsOf(list) {
-    return [...rows.querySelectorAll(`[data-list=${list}] > .board-card:not(.board-gone)`)].map((card) => card.id);
-  }
-
-  /* The cards of a list as they are now; those that didn't change stay the same elements, with what is open in them. */
-  function arrange(list, cards, places) {
-    for (const old of [...list.children]) {
-      const now = places.get(old.id);
-      if (now && now.parentElement?.dataset.list === list.dataset.list) continue;
-      if (!now && notes.has(old.id)) leaveWord(old);
-      else old.remove();
-    }
-    let place = list.firstElementChild;
-    for (const card of cards) {
-      const id = card.id;
-      let shown = [...list.children].find((one) => one.id === id);
-      if (!shown || shown.classList.contains("board-gone") || known.get(id) !== still(card) || shown.className !== card.className) {
-        known.set(id, still(card));
-        const anew = document.importNode(card, true);
-        if (shown) {
-          keep(shown, anew);
-          if (place === shown) place = anew;
-          shown.replaceWith(anew);
+      isFetching = true;
+      askedAt = Date.now();
+      try {
+        const answer = await fetch(board.dataset.source, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+        if (answer.redirected || answer.status === 403 || answer.status === 404) {
+          location.reload(); // signed out, or the board is theirs no longer: the page itself says which
+        } else if (answer.ok) {
+          isLost = false;
+          show(await answer.text());
+        } else {
+          isLost = true;
         }
-        shown = anew;
-        tellBeside(shown);
-      }
-      while (place?.classList.contains("board-gone")) place = place.nextElementSibling;
-      if (place === shown) place = place.nextElementSibling;
-      else list.insertBefore(shown, place);
-    }
-  }
-
-  /* What was opened and chosen in a card that is written anew. */
-  function keep(old, anew) {
-    for (const one of old.querySelectorAll("details[open]")) {
-      anew.querySelector(`#${CSS.escape(one.id)}`)?.setAttribute("open", "");
-    }
-    for (const one of old.querySelectorAll("select")) {
-      const select = anew.querySelector(`#${CSS.escape(one.id)}`);
-      if (select && [...select.options].some((option) => option.value === one.value)) select.value = one.value;
-    }
-  }
-
-  function announce(ids) {
-    if (!ids.length) return;
-    const names = ids.map((id) => document.getElementById(id).dataset.name);
-    document.getElementById("board-said").textContent = `${board.dataset.new}: ${names.join(", ")}`;
-    for (const id of ids) document.getElementById(id).classList.add("board-new");
-    beep();
-  }
-
-  function synchronize() {
-    const { waiting, now } = rows.querySelector("[data-part=duty]").dataset;
-    ahead = Date.now() - Date.parse(now);
-    document.title = waiting === "0" ? title : `(${waiting}) ${title}`;
-  }
-
-  function say() {
-    const how = isLost ? "lost" : isOnline ? "live" : "polling";
-    if (live.dataset.how !== how) {
-      live.dataset.how = how;
-      live.textContent = board.dataset[how];
-    }
-  }
-
-  // -- What is told beside a card ----------------------------------------------------------------
-
-  function tellBeside(card) {
-    const told = notes.get(card.id);
-    card.querySelector(".board-said")?.remove();
-    if (!told) return;
-    const place = document.createElement("p");
-    place.className = told.refused ? "board-said board-refused" : "board-said";
-    place.setAttribute("role", "alert");
-    place.textContent = told.words;
-    card.append(place);
-  }
-
-  /* It is gone, but what was said of it is still to be read. */
-  function leaveWord(card) {
-    card.classList.add("board-gone");
-    for (const one of card.querySelectorAll(":scope > :not(h3, .board-said)")) one.remove();
-  }
-
-  function tell(id, words, refused) {
-    const card = document.getElementById(id);
-    if (!card?.matches(".board-card")) {
-      note.textContent = words;
-      note.hidden = !words;
-      setTimeout(() => {
-        if (note.textContent === words) note.hidden = true;
-      }, NOTE_STAYS);
-      return;
-    }
-    const told = { words, refused };
-    notes.set(id, told);
-    tellBeside(card);
-    setTimeout(() => {
-      if (notes.get(id) !== told) return;
-      notes.delete(id);
-      const now = document.getElementById(id);
-      if (now?.classList.contains("board-gone")) now.remove();
-      else now?.querySelector(".board-said")?.remove();
-    }, NOTE_STAYS);
-  }
-
-  // -- What one does -----------------------------------------------------------------------------
-
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (event.submitter) act(event.submitter);
-  });
-
-  async function act(button) {
-    const card = button.closest(".board-card");
-    const id = card?.id ?? button.id;
-    if (busy.has(id)) return; // a second click
-    busy.add(id);
-    button.setAttribute("aria-busy", "true");
-    const data = new FormData(form);
-    data.set("act", button.value);
-    try {
-      const answer = await fetch(form.action, {
-        method: "POST",
-        body: data,
-        headers: { Accept: "application/json" },
-        signal: AbortSignal.timeout(PATIENCE),
-      });
-      if (answer.redirected) return location.reload();
-      if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
-        const { done, said } = await answer.json();
-        tell(id, said, !done);
-      } else tell(id, board.dataset.failed, true);
-    } catch {
-      tell(id, board.dataset.offline, true);
-    } finally {
-      busy.delete(id);
-      button.removeAttribute("aria-busy");
-    }
-    return refresh();
-  }
-
-  const filter = document.querySelector(".board-filter");
-  filter?.querySelector("select").addEventListener("change", () => filter.submit());
-
-  // -- Sound -------------------------------------------------------------------------------------
-
-  const sound = document.getElementById("board-sound");
-  let isLoud = false;
-  let audio = null;
-
-  try {
-    isLoud = localStorage.getItem(SOUND) === "1";
-  } catch {
-    // Nothing is kept here: then it is off.
-  }
-
-  function showSound() {
-    sound.hidden = !window.AudioContext;
-    sound.setAttribute("aria-pressed", String(isLoud));
-    sound.querySelector(".material-symbols-outlined").textContent = isLoud ? "volume_up" : "volume_off";
-  }
-
-  sound.addEventListener("click", () => {
-    isLoud = !isLoud;
-    try {
-      localStorage.setItem(SOUND, isLoud ? "1" : "0");
-    } catch {
-      // It holds as long as the page.
-    }
-    showSound();
-    beep();
-  });
-
-  function beep() {
-    if (!isLoud || !window.AudioContext) return;
-    audio ??= new AudioContext();
-    audio.resume();
-    for (const [at, pitch] of [[0, 660], [0.18, 880]]) {
-      const tone = audio.createOscillator();
-      const volume = audio.createGain();
-      tone.frequency.value = pitch;
-      volume.gain.setValueAtTime(0.0001, audio.currentTime + at);
-      volume.gain.exponentialRampToValueAtTime(0.25, audio.currentTime + at + 0.02);
-      volume.gain.exponentialRampToValueAtTime(0.0001, audio.currentTime + at + 0.16);
-      tone.connect(volume).connect(audio.destination);
-      tone.start(audio.currentTime + at);
-      tone.stop(audio.currentTime + at + 0.17);
-    }
-    board.dataset.beeps = String(Number(board.dataset.beeps ?? 0) + 1);
-  }
-
-  // -- Following ---------------------------------------------------------------------------------
-
-  for (const card of rows.querySelectorAll(".board-card")) known.set(card.id, still(card));
-  synchronize();
-  showSound();
-  if (board.dataset.ticket) {
-    window.turnoutStream?.follow({
-      path: "session-requests",
-      ticketUrl: board.dataset.ticket,
-      csrf,
-      on: { request: later, gone: later, ready: later },
-      state: (how) => {
-        isOnline = how === "online";
+      } catch {
+        isLost = true; // asked again in a moment
+      } finally {
+        isFetching = false;
         say();
-      },
+        if (asksAgain) {
+          asksAgain = false;
+          later();
+        }
+      }
+    }
+
+    const still = (element) => {
+      const copy = element.cloneNode(true);
+      for (const one of copy.querySelectorAll("[data-since], [data-left]")) one.textContent = "";
+      return copy.innerHTML.replace(/\s+/g, " ");
+    };
+
+    function show(html) {
+      const fresh = new DOMParser().parseFromString(html, "text/html");
+      const focused = rows.contains(document.activeElement) ? document.activeElement : null;
+      const column = focused?.closest(".board-column")?.querySelector("h2")?.id;
+      const waited = new Set(idsOf("waiting"));
+      for (const part of fresh.querySelectorAll("[data-part]")) {
+        const old = rows.querySelector(`[data-part="${part.dataset.part}"]`);
+        old.dataset.waiting = part.dataset.waiting ?? "";
+        if (part.dataset.now) old.dataset.now = part.dataset.now;
+        if (old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes);
+      }
+      const places = new Map([...fresh.querySelectorAll(".board-card")].map((card) => [card.id, card]));
+      for (const list of fresh.querySelectorAll("[data-list]")) {
+        arrange(rows.querySelector(`[data-list="${list.dataset.list}"]`), [...list.children], places);
+      }
+      synchronize();
+      tick(rows);
+      if (focused && document.activeElement !== focused) {
+        const again = focused.id && document.getElementById(focused.id);
+        (again || (column && document.getElementById(column)))?.focus({ preventScroll: true });
+      }
+      announce([...idsOf("waiting")].filter((id) => !waited.has(id)));
+    }
+
+    function idsOf(list) {
+      return [...rows.querySelectorAll(`[data-list=${list}] > .board-card:not(.board-gone)`)].map((card) => card.id);
+    }
+
+    /* The cards of a list as they are now; those that didn't change stay the same elements, with what is open in them. */
+    function arrange(list, cards, places) {
+      for (const old of [...list.children]) {
+        const now = places.get(old.id);
+        if (now && now.parentElement?.dataset.list === list.dataset.list) continue;
+        if (!now && notes.has(old.id)) leaveWord(old);
+        else old.remove();
+      }
+      let place = list.firstElementChild;
+      for (const card of cards) {
+        const id = card.id;
+        let shown = [...list.children].find((one) => one.id === id);
+        if (!shown || shown.classList.contains("board-gone") || known.get(id) !== still(card) || shown.className !== card.className) {
+          known.set(id, still(card));
+          const anew = document.importNode(card, true);
+          if (shown) {
+            keep(shown, anew);
+            if (place === shown) place = anew;
+            shown.replaceWith(anew);
+          }
+          shown = anew;
+          tellBeside(shown);
+        }
+        while (place?.classList.contains("board-gone")) place = place.nextElementSibling;
+        if (place === shown) place = place.nextElementSibling;
+        else list.insertBefore(shown, place);
+      }
+    }
+
+    /* What was opened and chosen in a card that is written anew. */
+    function keep(old, anew) {
+      for (const one of old.querySelectorAll("details[open]")) {
+        anew.querySelector(`#${CSS.escape(one.id)}`)?.setAttribute("open", "");
+      }
+      for (const one of old.querySelectorAll("select")) {
+        const select = anew.querySelector(`#${CSS.escape(one.id)}`);
+        if (select && [...select.options].some((option) => option.value === one.value)) select.value = one.value;
+      }
+    }
+
+    function announce(ids) {
+      if (!ids.length) return;
+      const names = ids.map((id) => document.getElementById(id).dataset.name);
+      document.getElementById("board-said").textContent = `${board.dataset.new}: ${names.join(", ")}`;
+      for (const id of ids) document.getElementById(id).classList.add("board-new");
+      beep();
+    }
+
+    function synchronize() {
+      const { waiting, now } = rows.querySelector("[data-part=duty]").dataset;
+      ahead = Date.now() - Date.parse(now);
+      document.title = waiting === "0" ? title : `(${waiting}) ${title}`;
+    }
+
+    function say() {
+      const how = isLost ? "lost" : isOnline ? "live" : "polling";
+      if (live.dataset.how !== how) {
+        live.dataset.how = how;
+        live.textContent = board.dataset[how];
+      }
+    }
+
+    // -- What is told beside a card ----------------------------------------------------------------
+
+    function tellBeside(card) {
+      const told = notes.get(card.id);
+      card.querySelector(".board-said")?.remove();
+      if (!told) return;
+      const place = document.createElement("p");
+      place.className = told.refused ? "board-said board-refused" : "board-said";
+      place.setAttribute("role", "alert");
+      place.textContent = told.words;
+      card.append(place);
+    }
+
+    /* It is gone, but what was said of it is still to be read. */
+    function leaveWord(card) {
+      card.classList.add("board-gone");
+      for (const one of card.querySelectorAll(":scope > :not(h3, .board-said)")) one.remove();
+    }
+
+    function tell(id, words, refused) {
+      const card = document.getElementById(id);
+      if (!card?.matches(".board-card")) {
+        note.textContent = words;
+        note.hidden = !words;
+        setTimeout(() => {
+          if (note.textContent === words) note.hidden = true;
+        }, NOTE_STAYS);
+        return;
+      }
+      const told = { words, refused };
+      notes.set(id, told);
+      tellBeside(card);
+      setTimeout(() => {
+        if (notes.get(id) !== told) return;
+        notes.delete(id);
+        const now = document.getElementById(id);
+        if (now?.classList.contains("board-gone")) now.remove();
+        else now?.querySelector(".board-said")?.remove();
+      }, NOTE_STAYS);
+    }
+
+    // -- What one does -----------------------------------------------------------------------------
+
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (event.submitter) act(event.submitter);
+    });
+
+    async function act(button) {
+      const card = button.closest(".board-card");
+      const id = card?.id ?? button.id;
+      if (busy.has(id)) return; // a second click
+      busy.add(id);
+      button.setAttribute("aria-busy", "true");
+      const data = new FormData(form);
+      data.set("act", button.value);
+      try {
+        const answer = await fetch(form.action, {
+          method: "POST",
+          body: data,
+          headers: { Accept: "application/json" },
+          signal: AbortSignal.timeout(PATIENCE),
+        });
+        if (answer.redirected) return location.reload();
+        if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
+          const { done, said } = await answer.json();
+          tell(id, said, !done);
+        } else tell(id, board.dataset.failed, true);
+      } catch {
+        tell(id, board.dataset.offline, true);
+      } finally {
+        busy.delete(id);
+        button.removeAttribute("aria-busy");
+      }
+      return refresh();
+    }
+
+    const filter = document.querySelector(".board-filter");
+    filter?.querySelector("select").addEventListener("change", () => filter.submit());
+
+    // -- Sound -------------------------------------------------------------------------------------
+
+    const sound = document.getElementById("board-sound");
+    let isLoud = false;
+    let audio = null;
+
+    try {
+      isLoud = localStorage.getItem(SOUND) === "1";
+    } catch {
+      // Nothing is kept here: then it is off.
+    }
+
+    function showSound() {
+      sound.hidden = !window.AudioContext;
+      sound.setAttribute("aria-pressed", String(isLoud));
+      sound.querySelector(".material-symbols-outlined").textContent = isLoud ? "volume_up" : "volume_off";
+    }
+
+    sound.addEventListener("click", () => {
+      isLoud = !isLoud;
+      try {
+        localStorage.setItem(SOUND, isLoud ? "1" : "0");
+      } catch {
+        // It holds as long as the page.
+      }
+      showSound();
+      beep();
+    });
+
+    function beep() {
+      if (!isLoud || !window.AudioContext) return;
+      audio ??= new AudioContext();
+      audio.resume();
+      for (const [at, pitch] of [[0, 660], [0.18, 880]]) {
+        const tone = audio.createOscillator();
+        const volume = audio.createGain();
+        tone.frequency.value = pitch;
+        volume.gain.setValueAtTime(0.0001, audio.currentTime + at);
+        volume.gain.exponentialRampToValueAtTime(0.25, audio.currentTime + at + 0.02);
+        volume.gain.exponentialRampToValueAtTime(0.0001, audio.currentTime + at + 0.16);
+        tone.connect(volume).connect(audio.destination);
+        tone.start(audio.currentTime + at);
+        tone.stop(audio.currentTime + at + 0.17);
+      }
+      board.dataset.beeps = String(Number(board.dataset.beeps ?? 0) + 1);
+    }
+
+    // -- Following ---------------------------------------------------------------------------------
+
+    for (const card of rows.querySelectorAll(".board-card")) known.set(card.id, still(card));
+    synchronize();
+    showSound();
+    if (board.dataset.ticket) {
+      window.turnoutStream?.follow({
+        path: "session-requests",
+        ticketUrl: board.dataset.ticket,
+        csrf,
+        on: { request: later, gone: later, ready: later },
+        state: (how) => {
+          isOnline = how === "online";
+          say();
+        },
+      });
+    }
+    say();
+    setInterval(() => {
+      if (Date.now() - askedAt >= (isOnline ? POLL_BESIDE_THE_STREAM : POLL)) refresh();
+    }, TICK);
+    addEventListener("pageshow", (event) => {
+      if (event.persisted) refresh();
     });
   }
-  say();
-  setInterval(() => {
-    if (Date.now() - askedAt >= (isOnline ? POLL_BESIDE_THE_STREAM : POLL)) refresh();
-  }, TICK);
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) refresh();
-  });
 }

@@ -239,7 +239,7 @@ def test_how_long_it_took_is_told_of_what_is_done(event, mechanic, desk):
         accepted_at=now - timedelta(minutes=65),
         closed_at=now,
     )
-    assert "Accepted after 2 minutes · took 1 h 05 min" in text(desk.get(BOARD))
+    assert "Accepted after 2 min 00 s · took 1 h 05 min" in text(desk.get(BOARD))
 
 
 def test_buttons_are_those_that_work(event, mechanic, other, bench, desk):

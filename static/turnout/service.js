@@ -32,7 +32,7 @@ function follow(root) {
         try {
             const answer = await fetch(root.dataset.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
             if (answer.redirected || answer.status === 404) {
-                leave();
+                leave(answer.status === 404);
             } else if (answer.ok) {
                 show(await answer.text(), number);
             }
@@ -139,18 +139,18 @@ function follow(root) {
         document.title = unread ? `(${unread}) ${headline}` : headline;
     }
 
-    /* Signed out, or no longer in the session: the page itself says which, but not while something is being typed. */
-    function leave() {
-        const box = root.querySelector("[data-say] textarea");
-        if (!box?.value.trim()) {
-            isOver = true;
-            stream?.close();
-            const gone = document.querySelector("template[data-gone]");
-            if (gone) {
-                root.replaceChildren(gone.content.cloneNode(true));
-            } else {
-                location.reload();
-            }
+    /* Signed out, or no longer in the session; nothing of it is taken away while something is being typed. */
+    function leave(isGone) {
+        if (root.querySelector("[data-say] textarea")?.value.trim()) {
+            return;
+        }
+        isOver = true;
+        stream?.close();
+        const gone = isGone && document.querySelector("template[data-gone]");
+        if (gone) {
+            root.replaceChildren(gone.content.cloneNode(true));
+        } else {
+            location.reload();
         }
     }
 

@@ -17,12 +17,12 @@ from config.errors import translated
 from events.importers import Schedule
 from events.models import Event, Organization, Session, UserProfile
 from messaging.models import EventGuest, Message, MessageDelivery
-from requests.models import JoinRequest
+from requests.models import JoinRequest, Mechanic, RequestStatus, SessionRequest
 from rsvp.models import SessionRsvp, WaitlistEntry
 
-from . import agenda, attending, clock, joining, messages, people, seats
+from . import agenda, attending, clock, joining, messages, people, seats, service
 
-MODULES = (people, agenda, joining, attending, seats, messages)
+MODULES = (people, agenda, joining, attending, seats, messages, service)
 
 
 @dataclass
@@ -88,5 +88,11 @@ def summary(demo: Demo) -> list[str]:
     lines.append(
         f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "
         f"{MessageDelivery.objects.count()} deliveries."
+    )
+    asked = SessionRequest.objects
+    lines.append(
+        f"{Mechanic.objects.on_duty().count()} mechanics on duty, {asked.open().count()} requests waiting for one, "
+        f"{asked.filter(status=RequestStatus.ACCEPTED).count()} in progress, "
+        f"{asked.filter(status=RequestStatus.COMPLETED).count()} done."
     )
     return lines

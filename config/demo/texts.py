@@ -88,6 +88,48 @@ FEEDBACK = {
     1: ("The projector had the last word.",),
 }
 
+CONCERNS = {
+    # By the name of their place in the line (config.demo.service).
+    "smoke": "There is a smell of burnt plastic from the lamp controller at the long table. I switched it off. Please "
+    "come before somebody switches it on again.",
+    "chain": "The chain of the cargo bike keeps jumping off, always on the way back, never on the way there.",
+    "adapter": "Who has an adapter from that to HDMI?",
+    "winch": "The hand winch of the big sail doesn't hold any more. We have tied it up for now, it's the one at the "
+    "east crane.",
+    "projector": "My slides are green. All of them, also the ones that are not meant to be.",
+    "hum": "There is a hum on the left loudspeaker in the Boathouse. It stops when nobody is listening.",
+    "badge": "My phone doesn't join the network here: “authentication problem”, whatever I type.",
+    "ramp": "The ramp at the side entrance is locked, and I am in front of it in a wheelchair.",
+    "booth": "Nobody in the interpreters' booth hears the floor. The talk begins in twenty minutes.",
+}
+SMALL_CONCERNS = (
+    "The microphone of the second table cuts out.",
+    "How do I get the screen to mirror?",
+    "A wheel of the exhibit has come loose.",
+    "We need another extension lead, a long one.",
+    "My badge reader shows three red dots.",
+    "The stream is a minute behind the stage.",
+    "Could somebody look at my soldering before I plug it in?",
+    "Le câble réseau de la salle 2 est coupé, je crois.",
+    "プロジェクターが認識されません。",
+    "The lamp above the stand flickers, it makes people blink.",
+)
+CHATS = {
+    # The customer begins, then they take turns.
+    "projector": (
+        "Hello! Hall 2, the desk at the very front.",
+        "On my way. Does it help if you push the plug in until it clicks?",
+        "It clicked. Now it is purple.",
+        "Then it's the cable. I'm bringing another one, two minutes.",
+    ),
+    "hum": ("It hums again.", "Is the dimmer on? Turn it fully up or fully down, nothing in between."),
+    "booth": (
+        "Still nothing in the booth.",
+        "I see no signal on line 3 from here. Can you read me the label on the receiver?",
+        "MF-3, and a small light, orange.",
+    ),
+}
+
 MESSAGES = {
     # By the name of its act (config.demo.messages): subject and text.
     "welcome": (

@@ -22,7 +22,15 @@ from messaging.models import (
     OptOut,
     PushDevice,
 )
-from requests.models import Ban, JoinRequest
+from requests.models import (
+    Ban,
+    Intake,
+    JoinRequest,
+    ServiceSession,
+    ServiceSignal,
+    SessionMessage,
+    SessionRequest,
+)
 from rsvp.models import SessionFeedback, SessionRsvp, WaitlistEntry
 
 
@@ -34,7 +42,15 @@ def settle():
 
 
 def counts():
-    return {model._meta.label: model.objects.count() for model in apps.get_models() if model._meta.managed}
+    """Of all that is kept; signals are for whoever looks at a screen at that moment."""
+    kept = [model for model in apps.get_models() if model._meta.managed and model is not ServiceSignal]
+    return {model._meta.label: model.objects.count() for model in kept}
+
+
+def in_line():
+    """What waits and what goes on: organisation, concern, status, and who has it."""
+    rows = SessionRequest.objects.filter(closed_at=None).order_by("organization", "created_at")
+    return list(rows.values_list("organization__slug", "notes", "status", "mechanic__display_name"))
 
 
 def event(key):
@@ -79,6 +95,10 @@ def assert_alive(now):
         (SessionRsvp, ("rsvp_at", "cancelled_at")),
         (WaitlistEntry, ("joined_at", "offered_at")),
         (SessionFeedback, ("created_at",)),
+        (Intake, ("created_at",)),
+        (ServiceSession, ("created_at", "started_at", "last_activity_at", "ended_at")),
+        (SessionRequest, ("created_at", "waiting_since", "notification_sent_at", "accepted_at", "closed_at")),
+        (SessionMessage, ("created_at",)),
     ):
         for stamp in stamps:
             assert not model.objects.filter(**{f"{stamp}__gt": now}).exists(), (model, stamp)
@@ -97,6 +117,14 @@ def assert_alive(now):
         assert door.event.starts_at <= door.opens_at < door.closes_at <= door.event.ends_at
     waiting = Message.objects.filter(status="scheduled").with_due_at()
     assert waiting.count() == waiting.filter(due_at__gt=now).count() == 3
+    asked = SessionRequest.objects.filter(event__organization__slug="demo")
+    pending = asked.filter(status="pending", created_at__gt=now - timedelta(minutes=10))
+    assert pending.count() >= 2
+    assert pending.filter(urgent=True).exists()
+    assert asked.filter(status="unattended", created_at__gt=now - timedelta(hours=1)).exists()
+    active = asked.filter(status="accepted", session__last_activity_at__gt=now - timedelta(minutes=5))
+    assert active.filter(session__messages__created_at__gte=F("accepted_at")).exists()
+    assert SessionRequest.objects.filter(status="completed", closed_at__gt=now - timedelta(days=1)).count() > 10
     fresh = JoinRequest.objects.filter(created_at__gte=now - timedelta(days=7), created_at__lte=now)
     assert fresh.count() > 50
 

@@ -16,16 +16,16 @@ from attendance.models import (
 from attendance.operations import marking, record, room
 from config import demo, integrity
 from config.database import write
-from config.demo import agenda
+from config.demo import agenda, clock
 from events.models import Event, Session, UserProfile
 from messaging.models import (
     UserLinkAudit,
 )
-from requests.models import JoinRequest
-from requests.operations import join_requests
+from requests.models import JoinRequest, Mechanic, SessionRequest
+from requests.operations import join_requests, taking
 from rsvp.models import SessionChange
 
-from .demo_data import assert_alive, counts, event, said, schedule_file, settle
+from .demo_data import assert_alive, counts, event, in_line, said, schedule_file, settle
 
 
 @pytest.fixture
@@ -129,6 +129,39 @@ def test_a_demo_from_before_messages_gets_them(made):
         assert after[f"messaging.{label}"] == before[f"messaging.{label}"]
     assert [key for key, *_rest in said()] == [key for key, *_rest in told]
     assert_alive(made.now + timedelta(days=1))
+
+
+def test_what_sweeps_made_of_requests_for_help_is_as_it_was(made):
+    """A demo that runs for days: what waits becomes unattended, what goes on is given back."""
+    before, line = counts(), in_line()
+    later = timezone.now() + timedelta(hours=9)
+    assert (taking.mark_unattended(at=later), taking.return_idle(at=later)) == (5, 3)
+    assert in_line() != line
+    demo.build(now=timezone.now() + timedelta(days=3))
+    assert in_line() == line
+    after = counts()
+    for label in ("SessionRequest", "ServiceSession", "Intake", "SessionMessage", "Mechanic"):
+        assert after[f"requests.{label}"] == before[f"requests.{label}"]
+    settle()
+    assert_alive(timezone.now() + timedelta(days=3))
+
+
+def test_where_people_helped_somebody_else_asks(made):
+    mechanic = Mechanic.objects.get(user_profile__email="mechanic@demo.example")
+    urgent = SessionRequest.objects.get(status="pending", urgent=True, organization=mechanic.organization)
+    talked = SessionRequest.objects.get(status="accepted", mechanic=mechanic)
+    # The demo was made a moment ago, and is looked at since.
+    clock.set_anchor(timezone.now() - timedelta(minutes=1))
+    taking.accept(request_id=urgent.pk, person=mechanic.user_profile)
+    taking.complete(request_id=talked.pk, actor=mechanic.user_profile)
+    waits = SessionRequest.objects.count()
+    demo.build(now=timezone.now() + timedelta(days=3))
+    urgent.refresh_from_db()
+    talked.refresh_from_db()
+    assert (urgent.status, urgent.mechanic, talked.status) == ("accepted", mechanic, "completed")
+    assert SessionRequest.objects.count() == waits + 2
+    assert SessionRequest.objects.get(status="pending", urgent=True, notes=urgent.notes).customer != urgent.customer
+    assert SessionRequest.objects.filter(status="accepted", mechanic=mechanic).count() == 2
 
 
 def test_what_people_did_stays(made):

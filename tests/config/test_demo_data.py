@@ -37,7 +37,17 @@ from messaging.models import (
     PushDevice,
     UserLinkAudit,
 )
-from requests.models import Ban, InvitationLink, JoinRequest
+from requests.models import (
+    Ban,
+    InvitationLink,
+    JoinRequest,
+    Mechanic,
+    ServiceSettings,
+    SessionParticipant,
+    SessionRequest,
+    SessionRequestLog,
+)
+from requests.operations import taking, telling
 from rsvp.models import SessionChange, SessionFeedback, SessionRsvp, WaitlistEntry, WaitlistLog
 
 from .demo_data import event, settle
@@ -395,6 +405,64 @@ class TestWhoSitsWhere:
         assert given.count() > 25
         assert set(given.values_list("rating", flat=True)) == {1, 2, 3, 4, 5}
         assert given.exclude(comment="").count() > 8
+
+
+class TestWhoHelps:
+    def test_mechanics_on_duty_and_off(self):
+        standing = Mechanic.objects.values_list("organization__slug", "on_duty", "active", "serves_all")
+        assert Counter(standing) == {
+            ("demo", True, True, True): 3,
+            ("demo", True, True, False): 1,
+            ("demo", False, True, True): 1,
+            ("demo", False, False, True): 1,
+            ("other", True, True, True): 2,
+            ("other", False, True, True): 1,
+        }
+        for slug in ("demo", "other"):
+            mechanic = Mechanic.objects.get(user_profile__email=f"mechanic@{slug}.example")
+            offered = ServiceSettings.objects.get(organization=mechanic.organization)
+            assert mechanic.on_duty
+            assert set(mechanic.skills) <= set(offered.skills)
+            assert len(offered.plans) > 0
+
+    def test_requests_of_every_status_in_order(self):
+        assert set(SessionRequest.objects.values_list("status", flat=True)) == set(SessionRequest.Status.values)
+        line = SessionRequest.objects.open().filter(organization__slug="demo").in_line()
+        assert list(line.values_list("status", "urgent", "skill")) == [
+            ("unattended", False, "rigging"),
+            ("pending", True, "electronics"),
+            ("pending", False, "bicycles"),
+            ("pending", False, ""),
+        ]
+
+    def test_the_attendee_talks_to_the_mechanic(self, world):
+        session = SessionRequest.objects.get(status="accepted", customer=world.logins["attendee@demo.example"]).session
+        people = SessionParticipant.objects.filter(session=session, left_at=None)
+        assert dict(people.values_list("role", "user_profile__email")) == {
+            "customer": "attendee@demo.example",
+            "mechanic": "mechanic@demo.example",
+        }
+        assert [one.author.email.partition("@")[0] for one in session.messages.all()] == ["attendee", "mechanic"] * 2
+        assert SessionRequest.objects.filter(status="completed", customer=session.customer).count() >= 1
+
+    def test_nobody_is_told_and_nothing_is_due(self):
+        assert not MessageDelivery.objects.filter(message__kind="service_request").exists()
+        soon = timezone.now() + timedelta(minutes=10)
+        assert taking.mark_unattended(at=soon) == taking.return_idle(at=soon) == taking.remind_idle(at=soon) == 0
+        assert telling.tell_waiting(at=soon) == 0
+
+    def test_times_to_accept_vary(self):
+        taken = SessionRequest.objects.filter(status="completed", organization__slug="demo")
+        waited = sorted(one.first_accepted_at - one.created_at for one in taken)
+        assert len(waited) > 50
+        assert timedelta(minutes=1) < waited[len(waited) // 2] < timedelta(minutes=6)
+        assert timedelta(minutes=20) < waited[-3] < timedelta(hours=1)
+        unattended = SessionRequestLog.objects.filter(to_status="unattended", organization__slug="demo")
+        assert unattended.count() >= 5
+        assert len({one.mechanic_id for one in taken}) == 5
+        for one in SessionRequest.objects.exclude(closed_at=None).select_related("session"):
+            begun = one.accepted_at or one.created_at
+            assert one.created_at <= begun <= one.closed_at == one.session.ended_at
 
 
 NOW = {"present": 68, "late": 9}

@@ -25,7 +25,7 @@ from messaging.models import (
     Message,
     MessageDelivery,
 )
-from requests.models import JoinRequest
+from requests.models import JoinRequest, SessionRequest
 
 from .demo_data import assert_alive, event, said, schedule_file
 
@@ -109,21 +109,23 @@ def test_with_every_channel_set_up_it_is_the_same_and_nothing_waits_to_be_sent(o
 def test_command_ends_with_a_summary(db, capsys):
     call_command("demo_data")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 23
+    assert len(lines) == 24
     assert lines[0] == "Harbour Collective (demo)"
     assert lines[2].endswith(
         "Harbour Lights                     published  180 of 240 places  14 pending  77 of 107 came"
     )
     assert lines[5].endswith("Lighthouse Supper Club             published  30 of 30 places    14 pending")
-    assert lines[-2].endswith(" people in lines, 1 offered a seat.")
-    assert lines[-3] == (
+    assert lines[-3].endswith(" people in lines, 1 offered a seat.")
+    assert lines[-4] == (
         f"{UserProfile.objects.count()} people, {JoinRequest.objects.count()} join requests, "
         f"{Attendee.objects.active().count()} attendees in 18 events."
     )
-    assert lines[-1] == (
+    assert lines[-2] == (
         f"{EventGuest.objects.count()} guests on lists, {Message.objects.count()} messages, "
         f"{MessageDelivery.objects.count()} deliveries."
     )
+    done = SessionRequest.objects.filter(status="completed").count()
+    assert lines[-1] == f"6 mechanics on duty, 6 requests waiting for one, 3 in progress, {done} done."
 
 
 def test_command_takes_any_schedule_and_keeps_its_zone(db, tmp_path, capsys):

@@ -389,7 +389,8 @@ def _seen_or_had(request_id, person) -> SessionRequest:
     try:
         return seen(request_id, person)
     except NotFound:
-        if SessionRequest.objects.filter(pk=request_id, log__to_mechanic__user_profile=person.pk).exists():
+        had = Mechanic.objects.filter(user_profile=person.pk, user_profile__is_active=True)
+        if SessionRequest.objects.filter(pk=request_id, log__to_mechanic__in=had).exists():
             raise NotYours from None
         raise
 

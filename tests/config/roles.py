@@ -55,8 +55,17 @@ from events.models import (
 from events.sign_in import PersonRefreshToken
 from messaging.models import ChannelState, EventGuest, Message, MessageDelivery, OptOut, PushDevice, UserLinkAudit
 from messaging.operations import links
-from requests.models import Ban, InvitationLink, JoinRequest
-from requests.operations import join_requests, removals
+from requests.api.pace import Asking, Talking
+from requests.models import (
+    Ban,
+    InvitationLink,
+    JoinRequest,
+    Mechanic,
+    ServiceSettings,
+    SessionRequest,
+    StreamTicket,
+)
+from requests.operations import intakes, join_requests, removals, taking, talking
 from rsvp.api.pace import Pace
 from rsvp.models import (
     CalendarFeed,
@@ -75,13 +84,16 @@ OURS = ("events", "attendance", "messaging", "rsvp", "requests")
 # -- The tables --------------------------------------------------------------------------------
 # People by letter. Organisation A: o owner, r organizer, d door, v viewer, a an attendee of its
 # event. Organisation B: O, R, D, V. s a superuser, x a stranger, n nobody (not signed in). Two work
-# for both: M is owner of B and does the door of A, W is organizer of B and viewer of A.
+# for both: M is owner of B and does the door of A, W is organizer of B and viewer of A. Mechanics without
+# a role: k of A, who is in a session with a, and K of B.
 
 OWN = "sordv"
 OTHERS = "ORDV"
 BOTH = "MW"
+MECHANICS = "kK"
 GUESTS = "axn"
-EVERYBODY = OWN + OTHERS + BOTH + GUESTS
+STAFF = OWN + OTHERS + BOTH + MECHANICS
+EVERYBODY = STAFF + GUESTS
 IN_A = {"M": "d", "W": "v"}
 """What the people with two jobs are in A."""
 
@@ -116,6 +128,9 @@ MODELS = {
     "requests.joinrequest": {"view": "sorv", "add": "", "change": "", "delete": ""},
     "requests.invitationlink": {"view": "sor", "add": "sor", "change": "sor", "delete": "s"},
     "requests.ban": {"view": "sorv", "add": "", "change": "", "delete": "sor"},
+    "requests.mechanic": {"view": "sorv", "add": "sor", "change": "sor", "delete": "s"},
+    "requests.servicesettings": {"view": "sorv", "add": "sor", "change": "sor", "delete": "s"},
+    "requests.sessionrequest": {"view": "sorv", "add": "", "change": "", "delete": ""},
 }
 CLOSED = {
     "auth.group",
@@ -164,8 +179,15 @@ ACTS = {
     "messaging.messagedelivery": {"retry": "sor", "arrived": "sor", "leave_failed": "sor"},
     "requests.joinrequest": {"approve": "sor", "decline": "sor", "reopen": "sor", "ban": "sor"},
     "requests.invitationlink": {"revoke": "sor"},
+    "requests.mechanic": {"start_duty": "sor", "end_duty": "sor", "stop": "sor", "resume": "sor"},
+    "requests.sessionrequest": {"give": "sor", "put_back": "sor", "cancel": "sor"},
 }
-OF_ROW = {("messaging.eventguest", "link"), ("messaging.eventguest", "relink"), ("events.session", "add_person")}
+OF_ROW = {
+    ("messaging.eventguest", "link"),
+    ("messaging.eventguest", "relink"),
+    ("events.session", "add_person"),
+    ("requests.sessionrequest", "give"),
+}
 """Acts that are asked on a row's page only, and not offered on the list."""
 
 GATHERINGS = {"attendance.attendee": {"message_these": "sor"}, "messaging.eventguest": {"message_these": "sor"}}
@@ -178,6 +200,7 @@ LISTS = {
     "rsvp.sessionrsvp": {"export": "sorv"},
     "rsvp.sessionfeedback": {"export": "sorv"},
     "requests.joinrequest": {"export": "sorv"},
+    "requests.sessionrequest": {"export": "sorv", "figures": "sorv", "board": "sorvk", "board_rows": "sorvk"},
     "events.event": {"import": "sor"},
 }
 """Pages of a model beside its list, and who opens them."""
@@ -205,6 +228,8 @@ EXPORTED = {
     | EMAILS
     | {"applicantemail", "phone", "ownphone", "ownerid"}
     | {"eventtitle", "comment", "note", "reason", "memberorganizeremail"},
+    "requests.sessionrequest": {"first", "last", "email", "ownfirst", "ownlast", "ownemail"}
+    | {"orgname", "eventtitle", "concern", "ownconcern", "skill", "plan", "mechanicname"},
 }
 """What a file of A's rows has."""
 
@@ -214,6 +239,9 @@ OF_EVENTS = dict.fromkeys(("attendance.attendee", "rsvp.sessionrsvp"), {"figures
 OF_ROWS = {"messaging.message": {"preview": "sorv", "progress": "sorv"}}
 """Pages of one row beside its form, and who opens them."""
 
+OF_PARTICIPANTS = {"requests.sessionrequest": {"meeting"}}
+"""Pages of a service session: of whoever is in it, whatever anybody's role."""
+
 ASKED_BY_SCRIPTS = {"messaging.message": {"candidates", "choices"}}
 """Answers that need a question: test_candidates and test_choices ask it."""
 
@@ -221,18 +249,18 @@ POST_ONLY = {"events.integrityresult": {"check": []}, "messaging.channelstate": 
 """Pages of a model that only do something, with what their address asks for: for superusers."""
 
 SITE = {
-    "index": {200: OWN + OTHERS + BOTH},
-    "password_change": {200: OWN + OTHERS + BOTH},
-    "password_change_done": {200: OWN + OTHERS + BOTH},
-    "second_factor": {200: OWN + OTHERS + BOTH},
-    "notices": {200: "sorOR" + BOTH, 404: "dvDV"},
-    "jsi18n": {200: OWN + OTHERS + BOTH},
-    "search": {200: OWN + OTHERS + BOTH},
-    "autocomplete": {403: OWN + OTHERS + BOTH},
-    "view_on_site": {404: OWN + OTHERS + BOTH},
-    "login": {200: GUESTS, 302: OWN + OTHERS + BOTH},
-    "logout": {405: OWN + OTHERS + BOTH},
-    "app_list": {200: OWN + OTHERS + BOTH, 404: ""},
+    "index": {200: STAFF},
+    "password_change": {200: STAFF},
+    "password_change_done": {200: STAFF},
+    "second_factor": {200: STAFF},
+    "notices": {200: "sorOR" + BOTH, 404: "dvDV" + MECHANICS},
+    "jsi18n": {200: STAFF},
+    "search": {200: STAFF},
+    "autocomplete": {403: STAFF},
+    "view_on_site": {404: STAFF},
+    "login": {200: GUESTS, 302: STAFF},
+    "logout": {405: STAFF},
+    "app_list": {200: STAFF, 404: ""},
 }
 """The admin's pages that are no model's, by status of a GET; whoever isn't named is sent to sign in."""
 
@@ -258,8 +286,8 @@ PLAIN = {
 
 MAY_SEE = "sordvMWa"
 WEB = {
-    "sign-in/": {200: "n", 303: MAY_SEE + "ORDVx"},
-    "sign-in/<str:token>/": {410: "n", 303: MAY_SEE + "ORDVx"},
+    "sign-in/": {200: "n", 303: MAY_SEE + "ORDVxkK"},
+    "sign-in/<str:token>/": {410: "n", 303: MAY_SEE + "ORDVxkK"},
     "sign-out/": {405: EVERYBODY},
     "e/": {200: EVERYBODY},
     "e/<slug:slug>/": {200: MAY_SEE},
@@ -276,10 +304,17 @@ WEB = {
     "e/<slug:slug>/my-schedule/": {200: MAY_SEE, 303: "n"},
     "e/<slug:slug>/calendar/": {200: MAY_SEE, 303: "n"},
     "e/<slug:slug>/ticket/": {200: "a", 303: "n"},
+    "help/": {200: STAFF + "ax", 303: "n"},
+    "help/new/": {200: "sMWkKax", 303: "ordvORDVn"},  # straight on, where there is one to choose
+    "help/<uuid:session_id>/": {200: "a", 303: "kn"},  # in the admin, for the mechanic
+    "help/<uuid:session_id>/say/": {405: EVERYBODY},
+    "help/<uuid:session_id>/cancel/": {200: "a", 303: "n"},
 }
 """Attendees' pages: address → status of a GET → for whom, at A's private event. Others get 404."""
 
 LOOK_API, ANY_API, DOOR_API = "sorvW", "sordvMW", "sordM"
+IN_SESSION = "ak"
+"""Nobody else reads what customer and mechanic say, whatever their role."""
 API = {
     "events/": {"get": {200: EVERYBODY}},
     "events/<int:event_id>/": {"get": {200: ANY_API + "a"}},
@@ -324,6 +359,22 @@ API = {
     "me/calendar/": {"get": {200: EVERYBODY}, "post": {200: EVERYBODY}},
     "waitlist/<uuid:entry_id>/accept/": {"post": {201: "a"}},
     "waitlist/<uuid:entry_id>/decline/": {"post": {200: "a"}},
+    "intakes/": {"post": {201: ANY_API + "a"}},
+    "service-options/": {"get": {200: ANY_API + "a"}},
+    "session-requests/": {"get": {200: EVERYBODY}},
+    "session-requests/<uuid:request_id>/": {"get": {200: LOOK_API + "k"}},
+    "session-requests/<uuid:request_id>/accept/": {"post": {200: "k", 403: LOOK_API}},
+    "session-requests/<uuid:request_id>/takeover/": {"post": {200: "sor", 403: "vWk"}},
+    "session-requests/<uuid:request_id>/release/": {"post": {200: "sork", 403: "vWa"}},
+    "session-requests/<uuid:request_id>/complete/": {"post": {200: "sork", 403: "vWa"}},
+    "session-requests/<uuid:request_id>/cancel/": {"post": {200: "sora", 403: "vWk"}},
+    "service-sessions/": {"get": {200: EVERYBODY}},
+    "service-sessions/<uuid:session_id>/": {"get": {200: IN_SESSION}, "patch": {200: "k", 403: "a"}},
+    "service-sessions/<uuid:session_id>/messages/": {"get": {200: IN_SESSION}, "post": {201: IN_SESSION}},
+    "service-sessions/<uuid:session_id>/keep/": {"post": {200: "k", 403: "a"}},
+    "mechanics/": {"get": {200: EVERYBODY}},
+    "mechanics/me/": {"get": {200: EVERYBODY}},
+    "mechanics/<uuid:mechanic_id>/duty/": {"post": {200: "sork"}},
 }
 """Route → verb → status → who gets it, for rows of A's private event. Others get 404, nobody 401."""
 
@@ -361,6 +412,9 @@ BODIES = {
     ("auth/logout/", "post"): {"refresh": "made-up"},
     ("auth/verify-email/", "post"): {"token": "made-up"},
     ("auth/password-reset/confirm/", "post"): {"token": "made-up", "password": "wrong"},
+    ("service-sessions/<uuid:session_id>/", "patch"): {"place": "https://example.org/elsewhere"},
+    ("service-sessions/<uuid:session_id>/messages/", "post"): {"body": "Hello"},
+    ("mechanics/<uuid:mechanic_id>/duty/", "post"): {"on_duty": False},
 }
 
 PIXEL = bytes.fromhex(
@@ -387,12 +441,22 @@ PHONES = {
     "+14155550102": "memberdoorphone",
     "+14155550103": "guestphone",
     "+14155550104": "codephone",
+    "+14155550105": "mechanicphone",
 }
 """Numbers of A: what marks are to texts."""
 
 MESSAGES = {f"{which}{what}" for which in ("", "draft", "other", "withdrawn") for what in ("subject", "body")}
 MESSAGES |= {"ownguest", "ownguestemail", "guest", "guestemail", "guestphone", "provider", "error", "audience"}
 """What only organisers and the one to whom it was sent may read."""
+
+CHAT = {"ownchat", "mechanicchat", "ownplace"}
+"""What only the two in a service session read; no organiser does, and no superuser."""
+
+
+MECHANIC = {f"mechanic{what}" for what in ("first", "last", "photo", "email")}
+BOARD = {"first", "last", "concern", "ownfirst", "ownlast", "ownconcern", "skill", "plan"}
+BOARD |= {"mechanicname", "eventtitle", "orgname"}
+"""What a mechanic reads of their customers."""
 
 
 def given_away(response) -> set[str]:
@@ -424,7 +488,7 @@ def person(mark, who="", **fields):
             "first_name": f"{mark}{who}first",
             "last_name": f"{mark}{who}last",
             "photo_url": f"/media/photos/{mark}{who}photo.jpg",
-            "phone": phone(mark, f"{who}phone" if who in ("own", "memberdoor") else "phone"),
+            "phone": phone(mark, f"{who}phone" if who in ("own", "memberdoor", "mechanic") else "phone"),
             **fields,
         }
     )
@@ -593,6 +657,7 @@ def organization(mark, visitor):
     thought = SessionFeedback.objects.create(
         session=opening, attendee=Attendee.objects.get(event=opened), rating=4, comment=f"{mark}feedback"
     )
+    service = service_of(mark, event, people, staff["organizer"])
     sent = messages_of(mark, event, people["own"], staff["organizer"])
     installation = PushDevice.objects.create(
         user=people["own"], token=f"{mark}pushtoken", platform="ios", seen_at=timezone.now()
@@ -641,6 +706,9 @@ def organization(mark, visitor):
         "requests.joinrequest": [*requests.values(), elsewhere],
         "requests.invitationlink": [link],
         "requests.ban": list(Ban.objects.filter(event=event)),
+        "requests.mechanic": [service.mechanic],
+        "requests.servicesettings": [service.settings],
+        "requests.sessionrequest": [service.waits, service.live],
         "auth.group": [Group.objects.create(name=f"{mark}group")],
         "axes.accessattempt": [
             AccessAttempt.objects.create(**attempt, get_data=f"{mark}signin", post_data="", failures_since_start=1)
@@ -667,12 +735,55 @@ def organization(mark, visitor):
         draft=sent.messages[0],
         delivery=sent.read,
         installation=installation,
+        service=service,
         people=people,
         requests=requests,
         attendees=attendees,
         rows=rows,
         **staff,
     )
+
+
+def service_of(mark, event, people, organizer):
+    """A mechanic on duty, a request of "met" that waits, and a session of "own" with the mechanic."""
+    helper = person(mark, "mechanic")
+    mechanic = Mechanic(
+        organization=event.organization,
+        user_profile=helper,
+        display_name=f"{mark}mechanicname",
+        skills=[f"{mark}skill"],
+        on_duty=True,
+    )
+    mechanic._history_user = organizer
+    mechanic.save(force_insert=True)
+    mechanic.events.add(event)
+    settings = ServiceSettings.objects.create(
+        organization=event.organization, skills=[f"{mark}skill"], plans=[f"{mark}plan"]
+    )
+
+    def file(name, who):
+        asked = intakes.start_intake(
+            person=people[name],
+            event_id=event.pk,
+            concern=f"{mark}{who}concern",
+            session_type="video",
+            skill=f"{mark}skill",
+            plan=f"{mark}plan",
+            details={"text": f"{mark}{who}details"},
+            key=f"{mark}key",
+        )
+        return asked.row
+
+    waits, live = file("met", ""), file("own", "own")
+    SessionRequest.objects.filter(event=event).update(metadata={"text": f"{mark}metadata"})
+    taking.accept(request_id=live.pk, person=helper)
+    for one, who in ((people["own"], "own"), (helper, "mechanic")):
+        talking.say(session_id=live.session_id, person=one, body=f"{mark}{who}chat")
+    talking.set_place(session_id=live.session_id, person=helper, place=f"https://example.org/{mark}ownplace")
+    StreamTicket.objects.create(digest=f"{mark}digest", user_profile=helper, expires_at=timezone.now())
+    for one in (waits, live):
+        one.refresh_from_db()
+    return SimpleNamespace(helper=helper, mechanic=mechanic, settings=settings, waits=waits, live=live)
 
 
 def messages_of(mark, event, own, organizer):
@@ -749,6 +860,8 @@ def both_organizations():
         "R": b.organizer,
         "D": b.door,
         "V": b.viewer,
+        "k": a.service.helper,
+        "K": b.service.helper,
         "a": a.people["own"],
         "x": UserProfileFactory(first_name="Stran", last_name="Ger"),
         "n": None,
@@ -793,7 +906,7 @@ def allowed(letter) -> set[str] | None:
     if letter in "sorvW":
         return None
     own = {f"member{'door' if letter == 'd' else ''}{what}" for what in ("first", "last", "photo", "email")}
-    return {"d": DOOR | own, "M": DOOR}.get(letter, set())
+    return {"d": DOOR | own, "M": DOOR, "k": MECHANIC}.get(letter, set())
 
 
 def assert_shows_only(response, marks, where):
@@ -863,4 +976,5 @@ def post_only(label):
 def unhurried(who):
     """As if they had not called for a minute."""
     if who:
-        limiter().clear(limits.parse(Pace.rate), Pace.scope, str(who.pk))
+        for pace in (Pace, Asking, Talking):
+            limiter().clear(limits.parse(pace.rate), pace.scope, str(who.pk))

@@ -16,11 +16,13 @@ from events.sign_in import access_token
 from .roles import (
     API,
     BODIES,
+    CHAT,
     DOOR_PAGE,
     EVENT,
     EVERYBODY,
     GUESTS,
     IN_A,
+    IN_SESSION,
     MESSAGES,
     OF_EVENTS,
     OTHERS,
@@ -48,9 +50,17 @@ def api_for(who) -> Client:
     return Client(headers={"Authorization": f"Bearer {access_token(who)}"} if who else {})
 
 
-def call(client, world, route, verb, body=None):
-    path = "/api/v1/" + route
-    for name, value in {
+WAITS = re.compile(r"session-requests/<uuid:request_id>/(accept/|takeover/)?$")
+
+
+def addressed(world, route) -> str:
+    """The route, with what there is of A in it."""
+    of_service = {
+        "<uuid:request_id>": (world.a.service.waits if WAITS.match(route) else world.a.service.live).pk,
+        "<uuid:session_id>": world.a.service.live.session_id,
+        "<uuid:mechanic_id>": world.a.service.mechanic.pk,
+    }
+    ids = {
         "<int:event_id>": world.a.event.pk,
         "<uuid:attendee_id>": world.a.attendees["met"].pk,
         "<uuid:request_id>": world.a.requests["pending"].pk,
@@ -60,8 +70,22 @@ def call(client, world, route, verb, body=None):
         "<uuid:device_id>": world.a.installation.pk,
         "<uuid:session_id>": world.a.session.pk,
         "<uuid:entry_id>": world.a.entry.pk,
-    }.items():
-        path = path.replace(name, str(value))
+    }
+    if route.startswith(("session-requests/", "service-sessions/", "mechanics/")):
+        ids = of_service
+    for name, value in ids.items():
+        route = route.replace(name, str(value))
+    return route
+
+
+def call(client, world, route, verb, body=None):
+    path = "/api/v1/" + addressed(world, route)
+    if route == "service-options/":
+        path += f"?event={world.a.event.pk}"
+    if route == "intakes/":
+        body = {"event": world.a.event.pk, "concern": "Another"}
+    if route.endswith("/takeover/"):
+        body = {"mechanic": str(world.a.service.mechanic.pk)}
     if "check-ins" in route and body is None:
         scan = {"ticket_code": world.a.attendees["met"].ticket_code}
         body = {"scans": [scan]} if "batch" in route else scan
@@ -74,11 +98,21 @@ OF_SESSIONS = re.compile(r"sessions/|schedule/|waitlist/")
 AGENDA = {"session", "room", "speaker"}
 
 
+OF_SERVICE = re.compile(r"^(intakes|service-|session-requests|mechanics)")
+
+
 def api_marks(letter, route) -> set[str] | None:
     """What an answer of the API may tell this person. Organisations with a public event have a public name."""
     if letter in "sorvW":
         return None
     public = {"orgname", "orgslug"} | (AGENDA if letter in "adM" and OF_SESSIONS.search(route) else set())
+    if letter in "adM" and route == "service-options/":
+        return public | {"skill", "plan"}
+    if letter == "k":
+        mine = {f"mechanic{what}" for what in ("first", "last", "email", "photo", "phone", "chat")} | {"ownerid"}
+        asked = {"skill", "plan", "concern", "first", "last", "ownconcern", "ownfirst", "ownlast", "mechanicname"}
+        mine |= {"mechanicname", "skill"} if route == "me/export/" else set()
+        return public | mine | (asked | CHAT | {"eventtitle", "eventslug"} if OF_SERVICE.match(route) else set())
     if letter in "dM" and AT_DOOR.search(route):
         return public | DOOR_PAGE | ({"memberdoorfirst", "memberdoorlast"} if letter == "d" else set())
     if letter in "dM":
@@ -93,12 +127,15 @@ def api_marks(letter, route) -> set[str] | None:
         own |= {"ownphone"}
         kept = (
             {"ownmatch", "ownticket", "ownerid", "comment", "note", "attendancenote", "ownguestemail", "session"}
+            | {"ownconcern", "owndetails", "ownchat", "ownplace", "skill", "plan", "metadata", "mechanicname"}
             if route == "me/export/"
             else {"ownerid"}
         )
         mine = {"comment", "note"} if route.startswith("join-requests/") or route.endswith("join-requests/") else set()
-        mine |= {"subject", "body", "ownguest", "note"} if "messages/" in route or route == "me/export/" else set()
+        inbox = {"subject", "body", "ownguest", "note", "mechanicname"}
+        mine |= inbox if "messages/" in route or route == "me/export/" else set()
         mine |= {"ownfeed"} if route == "me/calendar/" else set()
+        mine |= CHAT | {"skill", "plan", "ownconcern", "mechanicname"} if OF_SERVICE.match(route) else set()
         return public | EVENT | ROOM | own | kept | {"ownmatch"} | mine
     return public
 
@@ -116,8 +153,9 @@ def test_api(world, letter):
                 assert response.status_code == (401 if letter == "n" else expected), (where, response.content)
                 found, marks = given_away(response), api_marks(letter, route)
                 assert "ticket" not in found, where
+                assert letter in IN_SESSION or not found & CHAT, where
                 assert marks is None or found <= marks, (where, found - marks)
-                if letter in "avW" and expected == 404 or letter in OTHERS + "x":
+                if letter in "avW" and expected == 404 or letter in OTHERS + "Kx":
                     assert found <= {"orgname", "orgslug"}, (where, found)
     if letter == "a":
         rows = call(client, world, "join-requests/", "get").json()["results"]
@@ -129,7 +167,7 @@ def test_api(world, letter):
             messages = call(client, world, route, "get").json()["results"]
             assert (messages[0]["id"], messages[0]["body"]) == (str(world.a.delivery.pk), f"{A}body {A}ownguest")
             decisions = {row["kind"] for row in messages[1:]}
-            assert decisions <= {"join_decision"}
+            assert decisions <= {"join_decision", "service_request"}
     else:  # whatever they may see elsewhere
         for route in ("me/messages/", "events/<int:event_id>/messages/", "me/export/"):
             assert not given_away(call(client, world, route, "get")) & MESSAGES, route
@@ -170,7 +208,7 @@ def test_figures(world, letter):
             assert client.post(page).status_code in (302, 403, 404, 405), (letter, page)
 
 
-@pytest.mark.parametrize("letter", "ORDVxdM")
+@pytest.mark.parametrize("letter", "ORDVKxdM")
 def test_api_lists_answer_no_questions_about_others(world, letter):
     client = api_for(world.people[letter])
     for route, question in (
@@ -182,6 +220,11 @@ def test_api_lists_answer_no_questions_about_others(world, letter):
         ("join-requests/", {"status": "pending", "page_size": 200}),
         ("join-requests/", {"search": A[:-2], "user_profile__email__startswith": A[:-2]}),
         ("join-requests/", {"updated_since": "2000-01-01T00:00:00Z"}),
+        ("session-requests/", {"event": world.a.event.pk}),
+        ("session-requests/", {"organization": world.a.organization.pk, "status": "pending,accepted"}),
+        ("session-requests/", {"updated_since": "2000-01-01T00:00:00Z", "event": world.a.event.pk}),
+        ("mechanics/", {"event": world.a.event.pk}),
+        ("mechanics/", {"organization": world.a.organization.pk, "on_duty": "true"}),
     ):
         response = client.get(f"/api/v1/{route}", question)
         assert response.status_code == 200
@@ -266,7 +309,11 @@ def test_whoever_is_gone_is_out_of_the_admin_at_once(world, letter, end):
     out_of_the_admin(client, world)
 
 
-@pytest.mark.parametrize("letter", "sordvaxM")
+EMPTY = ("events/", "join-requests/", "session-requests/", "service-sessions/", "mechanics/", "mechanics/me/")
+"""Lists that have nothing for whoever may no longer act."""
+
+
+@pytest.mark.parametrize("letter", "sordvaxMk")
 @pytest.mark.parametrize("end", [deactivate, erase])
 def test_whoever_is_gone_gets_and_does_nothing_by_a_token_that_is_still_valid(world, letter, end):
     who = world.people[letter]
@@ -288,7 +335,7 @@ def test_whoever_is_gone_gets_and_does_nothing_by_a_token_that_is_still_valid(wo
         unhurried(who)
         response = call(client, world, route, verb, body)
         where = (verb, route, body, response.content)
-        if route in ("events/", "join-requests/") and verb == "get":
+        if route in EMPTY and verb == "get":
             assert response.status_code == 200 and response.json()["results"] == [], where
         else:
             assert response.status_code in (401, 404) or (route, verb) == ("me/photo/", "put"), where

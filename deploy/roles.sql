@@ -50,7 +50,8 @@ FROM (VALUES
     (1, 'event_attendance_audit', 'REVOKE UPDATE, DELETE, TRUNCATE ON event_attendance_audit FROM %I'),
     (2, 'event_attendance_audit', 'GRANT UPDATE (notes) ON event_attendance_audit TO %I'),
     (3, 'user_link_audit', 'REVOKE UPDATE, DELETE, TRUNCATE ON user_link_audit FROM %I'),
-    (4, 'session_waitlist_log', 'REVOKE UPDATE, DELETE, TRUNCATE ON session_waitlist_log FROM %I')
+    (4, 'session_waitlist_log', 'REVOKE UPDATE, DELETE, TRUNCATE ON session_waitlist_log FROM %I'),
+    (5, 'session_request_log', 'REVOKE UPDATE, DELETE, TRUNCATE ON session_request_log FROM %I')
 ) AS wanted (turn, audit, statement)
 WHERE to_regclass('public.' || audit) IS NOT NULL ORDER BY turn \gexec
 COMMIT;

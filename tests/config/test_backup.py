@@ -74,6 +74,7 @@ ATTACKS = {
     "UPDATE event_join_requests SET status = 'pending'": "requests_joinrequest_decided_when_decided",
     "DELETE FROM user_link_audit": "messaging_audit_append_only",
     "DELETE FROM session_waitlist_log": "rsvp_waitlistlog_append_only",
+    "DELETE FROM session_request_log": "requests_sessionrequestlog_append_only",
 }
 
 

@@ -309,6 +309,7 @@ WEB = {
     "help/<uuid:session_id>/": {200: "a", 303: "kn"},  # in the admin, for the mechanic
     "help/<uuid:session_id>/say/": {405: EVERYBODY},
     "help/<uuid:session_id>/cancel/": {200: "a", 303: "n"},
+    "live/ticket/": {405: EVERYBODY},
 }
 """Attendees' pages: address → status of a GET → for whom, at A's private event. Others get 404."""
 
@@ -375,6 +376,9 @@ API = {
     "mechanics/": {"get": {200: EVERYBODY}},
     "mechanics/me/": {"get": {200: EVERYBODY}},
     "mechanics/<uuid:mechanic_id>/duty/": {"post": {200: "sork"}},
+    "stream/ticket/": {"post": {201: EVERYBODY}},
+    "stream/session-requests/": {"get": {307: EVERYBODY}},
+    "stream/service-sessions/<uuid:session_id>/": {"get": {307: EVERYBODY}},  # the stream itself lets two in
 }
 """Route → verb → status → who gets it, for rows of A's private event. Others get 404, nobody 401."""
 

@@ -21,7 +21,8 @@ from .roles import (
     ACTS,
     API,
     ASKED_BY_SCRIPTS,
-    BOTH,
+    BOARD,
+    CHAT,
     CLOSED,
     EVERYBODY,
     EXPORTED,
@@ -32,6 +33,7 @@ from .roles import (
     MAY_SEE,
     MODELS,
     OF_EVENTS,
+    OF_PARTICIPANTS,
     OF_ROW,
     OF_ROWS,
     OTHERS,
@@ -42,6 +44,7 @@ from .roles import (
     POST_ONLY,
     PUBLIC_API,
     SITE,
+    STAFF,
     WEB,
     A,
     B,
@@ -100,7 +103,7 @@ def test_every_admin_route_has_an_expectation():
             expected |= {name for name in admin_names() if name.startswith(f"{prefix}_")}
             continue
         kinds = {*KINDS[:5], "act"}
-        for more in (LISTS, OF_EVENTS, OF_ROWS, ASKED_BY_SCRIPTS, POST_ONLY):
+        for more in (LISTS, OF_EVENTS, OF_ROWS, OF_PARTICIPANTS, ASKED_BY_SCRIPTS, POST_ONLY):
             kinds |= {*more.get(label, ())}
         if hasattr(model, "history"):
             kinds.add("simple_history")
@@ -153,6 +156,8 @@ def test_every_text_of_the_organisation_is_marked(world):
         "messaging.userlinkaudit.db_user",
         "rsvp.sessionchange.status",  # a word of ours, as it was
         "rsvp.waitlistlog.db_user",
+        "requests.sessionrequestlog.reason",  # a word of ours
+        "requests.sessionrequestlog.db_user",
     }
     plain = (models.CharField, models.TextField, models.JSONField)
     missing = set()
@@ -195,7 +200,7 @@ def unknown_key(row):
     return uuid.uuid4() if isinstance(row.pk, uuid.UUID) else 99999999
 
 
-@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+@pytest.mark.parametrize("letter", STAFF)
 def test_pages_of_rows(world, letter):
     client = signed_in(world.people[letter])
     marks = allowed(letter)
@@ -225,7 +230,7 @@ def test_pages_of_rows(world, letter):
                         assert response.status_code == expected, where
 
 
-@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+@pytest.mark.parametrize("letter", STAFF)
 def test_lists_and_forms_for_new_rows(world, letter):
     client = signed_in(world.people[letter])
     marks = allowed(letter)
@@ -238,7 +243,8 @@ def test_lists_and_forms_for_new_rows(world, letter):
         for kind, roles in pages.items():
             page = reverse(f"{prefix}_{kind}")
             response = client.get(page)
-            assert_shows_only(response, marks, (letter, page))
+            on_board = BOARD if letter == "k" and kind.startswith("board") else set()
+            assert_shows_only(response, marks if marks is None else marks | on_board, (letter, page))
             expected = 200 if any(one in roles for one in me) else 403
             assert response.status_code == expected, (letter, page)
             if kind == "add":
@@ -266,13 +272,14 @@ def test_pages_of_the_site(world, letter):
     client = signed_in(world.people[letter])
     marks = allowed(letter) if letter not in GUESTS else set()
     own = {"ownfirst", "ownlast", "ownemail", "ownphoto"} if letter == "a" else set()
+    own |= {"ownfirst", "ownlast"} if letter == "k" else set()  # the session that they are in
     for name, expectations in SITE.items():
         event_type = ContentType.objects.get_for_model(Event)
         arguments = {"view_on_site": [event_type.pk, world.a.event.pk], "app_list": ["requests"]}.get(name, [])
         page = reverse(f"admin:{name}", args=arguments)
         response = client.get(page, {"s": "event"} if name == "search" else {})
         status = next((status for status, letters in expectations.items() if letter in letters), 302)
-        if name == "app_list" and letter in "dD":
+        if name == "app_list" and letter in "dDkK":
             status = 404  # no model of that app is theirs
             assert client.get(reverse("admin:app_list", args=["messaging"])).status_code == 404
         assert response.status_code == status, (letter, page)
@@ -295,13 +302,16 @@ def test_attendees_pages(world, letter):
     session = Session.objects.filter(event=event).first()
     for pattern, expectations in WEB.items():
         page = f"/{pattern}".replace("<slug:slug>", event.slug).replace("<str:token>", "made-up")
-        response = client.get(page.replace("<uuid:session_id>", str(session.pk)))
+        session_id = world.a.service.live.session_id if pattern.startswith("help/") else session.pk
+        response = client.get(page.replace("<uuid:session_id>", str(session_id)))
         status = next((status for status, letters in expectations.items() if letter in letters), 404)
         assert response.status_code == status, (letter, page)
         if letter == "n" and status == 303:
             assert response.url.startswith("/sign-in/?next="), page
-        # The address that was asked for is said again.
-        assert_shows_only(response, None if letter in MAY_SEE else {"eventslug"}, (letter, page))
+        # The address that was asked for is said again; and whoever helps reads whom.
+        may = {"eventslug"} | (allowed(letter) or set()) | (BOARD if (letter, pattern) == ("k", "help/") else set())
+        assert_shows_only(response, None if letter in MAY_SEE else may, (letter, page))
+        assert letter == "a" or not given_away(response) & CHAT, (letter, page)
 
 
 @pytest.mark.parametrize("letter", OTHERS + "xn")
@@ -465,7 +475,7 @@ def test_lookups_answer_no_questions(world, rf):
                 assert client.get(reverse(f"admin:{page}_{kind}"), {lookup: "a"}).status_code == 400, lookup
 
 
-@pytest.mark.parametrize("letter", OWN + OTHERS + BOTH)
+@pytest.mark.parametrize("letter", STAFF)
 def test_autocomplete_of_every_relation(world, letter):
     client = signed_in(world.people[letter])
     me = {"M": "od", "W": "rv"}.get(letter, letter.lower())
@@ -497,7 +507,7 @@ def test_autocomplete_of_every_relation(world, letter):
             assert_shows_only(response, allowed(letter), where)
 
 
-@pytest.mark.parametrize("letter", "sovdODMW")
+@pytest.mark.parametrize("letter", "sovdODMWk")
 def test_exports(world, letter):
     client = signed_in(world.people[letter])
     me = {"M": "od", "W": "rv"}.get(letter, letter.lower())
@@ -528,3 +538,46 @@ def test_exports(world, letter):
                 if not asked and not chosen and letter != "W":
                     body = response.content
                     assert body.startswith(b"PK") or B.encode() in body, where
+
+
+# -- Service requests ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", EVERYBODY)
+def test_a_service_session_is_its_participants_own(world, letter):
+    """Neither an organiser nor a superuser reads what is said there, or does anything about it."""
+    client = signed_in(world.people[letter])
+    live = world.a.service.live
+    for session_id in (live.session_id, world.a.service.waits.session_id, uuid.uuid4()):
+        page = reverse("admin:requests_sessionrequest_meeting", args=[session_id])
+        before = snapshot()
+        for response in (client.get(page), client.get(page, {"parts": "1"})):
+            found = given_away(response)
+            if letter == "k" and session_id == live.session_id:
+                assert response.status_code == 200 and found >= CHAT, page
+                continue
+            assert not found & (CHAT | {"concern", "ownconcern"}), (letter, page)
+            assert response.status_code == (302 if letter in GUESTS else 404), (letter, page)
+        if letter != "k":
+            for act in ("keep", "complete", "release", "place"):
+                response = client.post(page, {"act": act, "place": "https://example.org/mine"})
+                assert response.status_code == (302 if letter in GUESTS else 404), (letter, page)
+        assert snapshot() == before
+
+
+@pytest.mark.parametrize("letter", "dvODMWKax")
+def test_nobody_acts_on_the_board_on_what_is_not_theirs(world, letter):
+    client = signed_in(world.people[letter])
+    page = reverse("admin:requests_sessionrequest_board")
+    service = world.a.service
+    before = snapshot()
+    for act, row in itertools.product(
+        ("accept", "release", "complete", "cancel", "give", "start-duty", "end-duty"),
+        (service.waits, service.live, service.mechanic),
+    ):
+        asked = {"act": f"{act}:{row.pk}", f"mechanic-{row.pk}": str(service.mechanic.pk)}
+        response = client.post(page, asked, headers={"Accept": "application/json"})
+        refused = {"a": (302,), "x": (302,), "d": (403,)}.get(letter, (403, 404, 409))
+        assert response.status_code in refused, (letter, asked, response.content)
+        assert letter in "vW" or given_away(response) == set(), (letter, asked)
+    assert snapshot() == before

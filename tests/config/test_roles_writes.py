@@ -17,6 +17,7 @@ from attendance.models import Attendee
 from events.models import Event, Session
 from messaging.models import Message, UserLinkAudit
 from messaging.operations import announcements, planning
+from requests.models import Mechanic
 from rsvp.models import SessionLine, WaitlistEntry
 
 from .roles import (
@@ -56,6 +57,8 @@ MADE_READY = {
     ("events.session", "open_line"): lambda: lines(is_open=False),
     ("events.session", "start_offers"): lambda: lines(offers_on=False),
     ("events.session", "restore"): lambda: Session.objects.update(status="cancelled"),
+    ("requests.mechanic", "start_duty"): lambda: Mechanic.objects.update(on_duty=False),
+    ("requests.mechanic", "resume"): lambda: Mechanic.objects.update(on_duty=False, active=False),
     ("rsvp.waitlistentry", "offer"): lambda: WaitlistEntry.objects.update(status="waiting", offer_expires_at=None),
 }
 """Acts that take back what another did: how rows must be before."""
@@ -90,7 +93,9 @@ def attacks(world):
 
 
 def filled(world) -> dict:
-    return FILLED | {"person": str(world.a.people["met"].pk), "attendee": str(world.a.attendees["own"].pk)}
+    chosen = {"person": world.a.people["met"], "attendee": world.a.attendees["own"]}
+    chosen["mechanic_id"] = world.a.service.mechanic
+    return FILLED | {name: str(row.pk) for name, row in chosen.items()}
 
 
 def buttons(world):
@@ -124,7 +129,7 @@ def form_of(world, row) -> dict:
     return data | {"memberships-0-id": str(member.pk), "memberships-0-role": "viewer", "memberships-0-DELETE": "on"}
 
 
-@pytest.mark.parametrize("letter", "dvODMWx")
+@pytest.mark.parametrize("letter", "dvODMWkx")
 def test_nobody_writes_to_rows_that_they_may_not_change(world, letter):
     client = signed_in(world.people[letter])
     before = snapshot()
@@ -187,6 +192,8 @@ def test_those_who_may_do(world, letter):
         "messaging.eventguest",
         "messaging.message",
         "rsvp.rsvpsettings",
+        "requests.mechanic",
+        "requests.servicesettings",
     ):
         row = world.a.rows[label][0]
         before = snapshot()
@@ -359,6 +366,8 @@ def test_forms_take_no_rows_of_others(world, letter):
         "messaging.eventguest",
         "messaging.message",
         "rsvp.rsvpsettings",
+        "requests.mechanic",
+        "requests.servicesettings",
     ):
         if (
             letter.lower() not in MODELS[label]["add"]

@@ -66,7 +66,7 @@ def masked(text: str) -> str:
     return NUMBER.sub(lambda found: f"…{found[0][-2:]}", text)
 
 
-CODES = re.compile(r"(/sign-in/|/unsubscribe/|/me/calendar/|[?&]code=)[^/&\s'\"]+")
+CODES = re.compile(r"(/sign-in/|/unsubscribe/|/me/calendar/|[?&](?:code|ticket)=)[^/&\s'\"]+")
 
 
 def without_codes(logger, method, entry: dict) -> dict:

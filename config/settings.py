@@ -231,6 +231,9 @@ SPECTACULAR_SETTINGS = {
 }
 STREAM_URL = env("STREAM_URL", default=f"{SITE_URL}/api/v1/stream").rstrip("/")
 """Where the live stream answers (requests.stream): a process of its own, behind this address."""
+STREAM_HEARTBEAT = env.float("STREAM_HEARTBEAT", default=15.0)
+"""Seconds without news after which it says that it lives, and after which it looks who was deactivated, or has another
+role."""
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_URLS_REGEX = r"^/api/"
 BODY_LIMIT = 1024 * 1024

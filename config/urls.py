@@ -15,7 +15,7 @@ from config import health, mailbox
 from config.api import IsPublic
 from events.views import event_page, passwords, sign_in
 from messaging.views import hooks, unsubscribe
-from requests.views import joining, service
+from requests.views import joining, live, service
 from rsvp.views import agenda, schedule
 
 api = [
@@ -82,6 +82,7 @@ urlpatterns = [
     path("help/<uuid:session_id>/", service.service_session, name="service_session"),
     path("help/<uuid:session_id>/say/", service.say, name="service_say"),
     path("help/<uuid:session_id>/cancel/", service.cancel, name="service_cancel"),
+    path("live/ticket/", live.live_ticket, name="live_ticket"),
     path("mailbox/", mailbox.mailbox, name="mailbox"),
     path("mailbox/<int:number>/", mailbox.mailbox_item, name="mailbox_item"),
     path("mailbox/<int:number>/html/", mailbox.mailbox_html, name="mailbox_html"),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .api import intakes, joining, mechanics, service, sessions
+from .api import intakes, joining, mechanics, service, sessions, stream
 
 urlpatterns = [
     path("events/<int:event_id>/join-requests/", joining.SendJoinRequest.as_view(), name="send-join-request"),
@@ -25,4 +25,7 @@ urlpatterns = [
     path("mechanics/", mechanics.Mechanics.as_view(), name="mechanics"),
     path("mechanics/me/", mechanics.MyMechanics.as_view(), name="my-mechanics"),
     path("mechanics/<uuid:mechanic_id>/duty/", mechanics.SetDuty.as_view(), name="mechanic-duty"),
+    path("stream/ticket/", stream.StreamTicket.as_view(), name="stream-ticket"),
+    path("stream/session-requests/", stream.StreamOfRequests.as_view(), name="stream-of-requests"),
+    path("stream/service-sessions/<uuid:session_id>/", stream.StreamOfSession.as_view(), name="stream-of-session"),
 ]

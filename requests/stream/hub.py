@@ -17,8 +17,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from rest_framework.exceptions import AuthenticationFailed
 
-from config.errors import DomainError, NotFound
+from config.errors import NotFound
 
+from ..api.stream import MOST_EACH, TooManyStreams, newest
 from ..operations.taking import CHANNEL
 from . import reading
 from .reading import Following, Joining, Wanted
@@ -31,30 +32,17 @@ GATHERS = 0.02
 """Seconds in which what several commit at once becomes one look."""
 ENTER_AT_ONCE = 50
 """Newcomers in one look: when all come back at once, news isn't held up for longer than by so many."""
-HEARTBEAT = 15
-"""Seconds without news after which a line says that the connection lives; and after which people are looked at
-again: who was deactivated, who has another role."""
+ALIVE = b":\nevent: alive\ndata: {}\n\n"
+"""A comment, as usual; and an event, as a browser's EventSource shows its page no comments."""
 LASTS = 3600
 """Seconds after which a connection ends, and its client comes back; a little less for some, so that not all do so
 together."""
 MOST_WAITING = 1000
 """Events that a client may be behind."""
-MOST_EACH = 10
-"""Connections of one person."""
 SEND_TIMEOUT = 20
 """Seconds that a client gets to take what it is sent."""
 REDIS_SILENT = 2
 """Seconds without a word from Redis after which it is asked whether it is there; after as many more it isn't."""
-
-
-class TooMany(DomainError):
-    code = "too_many_streams"
-    status = 429
-    message = _("You have {most} live connections already.")
-    retry_after = 60
-
-    def __init__(self, **params):
-        super().__init__(**({"most": MOST_EACH} | params))
 
 
 class Connection:
@@ -91,10 +79,10 @@ class Connection:
         ends_at = loop.time() + LASTS * random.uniform(0.9, 1)
         while (left := ends_at - loop.time()) > 0:
             try:
-                async with asyncio.timeout(min(HEARTBEAT, left)):
+                async with asyncio.timeout(min(settings.STREAM_HEARTBEAT, left)):
                     parts = [await self._waiting.get()]
             except TimeoutError:
-                yield b":\n\n"
+                yield ALIVE
                 continue
             while parts[-1] and not self._waiting.empty():
                 parts.append(self._waiting.get_nowait())
@@ -169,9 +157,9 @@ class Hub:
 
     @contextmanager
     def place(self, person_id):
-        """Raises TooMany."""
+        """Raises TooManyStreams."""
         if self._of_person[person_id] >= MOST_EACH:
-            raise TooMany
+            raise TooManyStreams(most=MOST_EACH)
         self._of_person[person_id] += 1
         try:
             yield
@@ -257,7 +245,7 @@ class Hub:
         entering = [one for one in entering if not one.entered.done()]
         try:
             if self._last is None:
-                self._last = await self._ask(reading.newest)
+                self._last = await self._ask(newest)
             found = await self._ask(reading.look, self._wanted(entering))
         except Exception as error:
             for connection in entering:
@@ -278,7 +266,7 @@ class Hub:
         now = asyncio.get_running_loop().time()
         people = {one.person_id for one in entering}
         if now >= self._looks_at_people_at:
-            self._looks_at_people_at = now + HEARTBEAT
+            self._looks_at_people_at = now + settings.STREAM_HEARTBEAT
             people |= {one.person_id for one in self.connections}
         followed = [one for one in self.connections if not one.is_over]
         return Wanted(

@@ -148,10 +148,6 @@ class Change:
 # -- One look ------------------------------------------------------------------------------------------------
 
 
-def newest() -> int:
-    return ServiceSignal.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-
-
 def look(wanted: Wanted) -> Found:
     """What has changed since the last look, for whoever is connected and whoever joins.
 
@@ -169,51 +165,65 @@ def look(wanted: Wanted) -> Found:
 def _requests(wanted, found, signals):
     if not wanted.watching and not wanted.joining:
         return
-    changed = {session_id: pk for pk, kind, session_id, _person in signals if kind == Kind.REQUEST}
+    numbers = {session_id: pk for pk, kind, session_id, _person in signals if kind == Kind.REQUEST}
     anew = {person_id for _pk, kind, _session, person_id in signals if kind == Kind.MECHANIC}
     anew |= {one for one, before in wanted.standings.items() if before not in (None, found.standings[one])}
     anew &= wanted.watching
-    missed = _missed(wanted.joining, found.last)
-    for theirs in missed.values():
-        changed |= {session_id: changed.get(session_id, 0) for session_id in theirs or ()}
-    cards = {card.row["session_id"]: card for card in _cards(session__in=changed)} if changed else {}
     joining = {one.person_id for one in wanted.joining}
-    sees = _sees(wanted.watching - anew | joining, _of(card.id for card in cards.values()))
-    lists = _sees(anew | joining, SessionRequest.objects.filter(status__in=RequestStatus.LIVE))
-    works = _insiders(wanted.watching | joining, {card.row["organization_id"] for card in cards.values()})
-    listed = {card.id: card for card in cards.values()}
-    listed |= {card.id: card for card in _cards(pk__in=set().union(*lists.values()) - listed.keys())}
-
-    for session_id, number in sorted(changed.items(), key=lambda one: one[1]):
-        if number and (card := cards.get(session_id)):
-            viewers = {one for one, ids in sees.items() if card.id in ids}
-            insiders = {one for one, organization_id in works if organization_id == card.row["organization_id"]}
-            found.changes.append(Change(number, card, viewers, insiders))
-    for person_id in anew:
-        found.anew[person_id] = _listing(person_id, [listed[pk] for pk in lists.get(person_id, ())], found.last)
-    for one in wanted.joining:
-        ids, sessions = lists.get(one.person_id, set()), missed[one]
-        if sessions is None:
-            found.joined[one] = _listing(one.person_id, [listed[pk] for pk in ids], found.last)
-            continue
-        theirs = [cards[session_id] for session_id in sessions if session_id in cards]
-        seen = [card for card in theirs if card.id in sees.get(one.person_id, ())]
-        gone = [card for card in theirs if card not in seen and (one.person_id, card.row["organization_id"]) in works]
-        found.joined[one] = _listing(one.person_id, seen, found.last, ids=ids, gone=gone)
+    missed = _missed(wanted.joining, found.last)
+    scene = Scene(
+        sessions=numbers.keys() | {session_id for sessions in missed.values() for session_id in sessions or ()},
+        hearing=wanted.watching - anew | joining,
+        reading=anew | joining,
+        last=found.last,
+    )
+    found.changes = scene.changes(numbers)
+    found.anew = {person_id: scene.listing(person_id) for person_id in anew}
+    found.joined = {one: scene.listing(one.person_id, since) for one, since in missed.items()}
 
 
-def _listing(person_id, cards, last, *, ids=None, gone=()) -> Listing:
-    full = ids is None
-    ids = {card.id for card in cards} if full else ids
-    events = [event("request", card.data(person_id)) for card in sorted(cards, key=lambda card: card.id)]
-    events += [card.gone(True) for card in gone]
-    events.append(event("ready", written({"full": full, "ids": sorted(ids)}), last))
-    return Listing(b"".join(events), ids)
+class Scene:
+    """The requests that matter to a look, and who sees which of them.
 
+    ``sessions``: those whose requests have changed, of which the people ``hearing`` are to hear; the people
+    ``reading`` are to get all that they see.
+    """
 
-def _of(ids):
-    ids = list(ids)
-    return SessionRequest.objects.filter(pk__in=ids) if ids else SessionRequest.objects.none()
+    def __init__(self, *, sessions, hearing, reading, last):
+        self.last = last
+        self.changed = {card.row["session_id"]: card for card in _cards(session__in=sessions)} if sessions else {}
+        self.cards = {card.id: card for card in self.changed.values()}
+        self.works = _insiders(hearing, {card.row["organization_id"] for card in self.cards.values()})
+        self.sees = _sees(hearing, SessionRequest.objects.filter(pk__in=list(self.cards))) if self.cards else {}
+        self.live = _sees(reading, SessionRequest.objects.filter(status__in=RequestStatus.LIVE))
+        if others := set().union(*self.live.values()) - self.cards.keys():
+            self.cards |= {card.id: card for card in _cards(pk__in=others)}
+
+    def changes(self, numbers) -> list[Change]:
+        """In the order in which they happened."""
+        found = []
+        for session_id, number in sorted(numbers.items(), key=lambda one: one[1]):
+            if card := self.changed.get(session_id):
+                viewers = {one for one, ids in self.sees.items() if card.id in ids}
+                insiders = {
+                    one for one, organization_id in self.works if organization_id == card.row["organization_id"]
+                }
+                found.append(Change(number, card, viewers, insiders))
+        return found
+
+    def listing(self, person_id, since=None) -> Listing:
+        """All that the person sees; or of the sessions ``since``, what they see and what they don't see any more."""
+        ids, gone = self.live.get(person_id, set()), []
+        shown = [self.cards[pk] for pk in sorted(ids)]
+        if since is not None:
+            theirs = [card for session_id, card in self.changed.items() if session_id in since]
+            shown = [card for card in theirs if card.id in self.sees.get(person_id, ())]
+            lost = [card for card in theirs if card not in shown]
+            gone = [card for card in lost if (person_id, card.row["organization_id"]) in self.works]
+        events = [event("request", card.data(person_id)) for card in shown]
+        events += [card.gone(True) for card in gone]
+        events.append(event("ready", written({"full": since is None, "ids": sorted(ids)}), self.last))
+        return Listing(b"".join(events), ids)
 
 
 def _cards(**which) -> list[Card]:
@@ -222,7 +232,7 @@ def _cards(**which) -> list[Card]:
 
 def _sees(people, requests) -> dict[UUID, set[UUID]]:
     """Which of the requests each of the people sees, in one query."""
-    if not people or requests.query.is_empty():
+    if not people:
         return {}
     theirs = ArraySubquery(requests.seen_by(OuterRef("pk")).order_by().values("pk"))
     rows = UserProfile.objects.filter(pk__in=people).values_list("pk", theirs)
@@ -231,7 +241,7 @@ def _sees(people, requests) -> dict[UUID, set[UUID]]:
 
 def _insiders(people, organizations) -> set[tuple[UUID, int]]:
     """Who of the people are mechanics or organisers of which of the organisations."""
-    if not organizations:
+    if not people or not organizations:
         return set()
     which = {"user_profile__in": people, "organization__in": organizations}
     columns = ("user_profile_id", "organization_id")

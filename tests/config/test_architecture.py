@@ -112,7 +112,10 @@ MORE = {
         "audiences",  # registered with messaging
         "calendars",  # iCalendar, for the API and the feed
     },
-    "requests": {"audiences"},  # whom a message may go to, registered with messaging
+    "requests": {
+        "audiences",  # whom a message may go to, registered with messaging
+        "stream",  # the live stream, a process of its own
+    },
     "config": {
         "admin",
         "api",
@@ -126,6 +129,7 @@ MORE = {
         "importing",  # upload, preview, confirm
         "integrity",
         "json",  # REST framework loads it while it loads itself
+        "live",  # a nudge for whoever follows along
         "mail",  # where it goes, for the settings and the channel
         "mailbox",  # what the demo's site has sent
         "management",

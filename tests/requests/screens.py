@@ -1,6 +1,7 @@
 """The live stream as a process of its own, and screens that follow it: raw HTTP, as an EventSource does it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -89,10 +90,8 @@ class Screen:
 
     async def follow(self):
         while True:
-            try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await self._once()
-            except (OSError, asyncio.IncompleteReadError, EOFError):
-                pass
             self.is_open = False
             if not self.comes_back:
                 return
@@ -116,7 +115,7 @@ class Screen:
             self.openings += 1
             self.is_open = True
             text = b""
-            while size := int(await reader.readline(), 16):
+            while size := int(await reader.readuntil(b"\r\n"), 16):
                 text += await reader.readexactly(size)
                 await reader.readexactly(2)
                 *blocks, text = text.split(b"\n\n")
@@ -163,12 +162,16 @@ class Wall:
         self.tasks = []
 
     def hang(self, screen):
-        self.tasks.append(asyncio.run_coroutine_threadsafe(screen.follow(), self.loop))
+        self.loop.call_soon_threadsafe(lambda: self.tasks.append(self.loop.create_task(screen.follow())))
         return screen
 
     def take_down(self):
-        for task in self.tasks:
-            task.cancel()
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def _end(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -29,12 +29,14 @@ from tests.factories import (
     EventFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
+    MechanicFactory,
     MessageDeliveryFactory,
     MessageFactory,
     SessionFactory,
     UserProfileFactory,
     WaitlistEntryFactory,
     member,
+    service_request,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +209,8 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
         WaitlistEntryFactory(session=sessions[0], attendee=Attendee.objects.get(event=event, user_profile=one))
         for one in (attendee, organizer)
     ]
+    mechanic = MechanicFactory(organization=event.organization, user_profile=organizer)
+    asked = [service_request(event, customer=attendee, mechanic=mechanic), service_request(event)]
     real = {
         "event_id": [event.pk, other.pk],
         "attendee_id": [str(AttendeeFactory(event=event).pk)],
@@ -216,11 +220,13 @@ def test_strange_requests_get_only_documented_answers(serve, document, tmp_path)
         "request_id": [
             str(JoinRequestFactory(event=other, user_profile=attendee).pk),
             str(JoinRequestFactory(event=event).pk),
+            *(str(one.pk) for one in asked),
         ],
+        "mechanic_id": [str(mechanic.pk)],
         "link_id": [str(InvitationLinkFactory(event=event).pk)],
         "message_id": [sent_to(attendee, event), sent_to(organizer, event)],
         "device_id": [str(installation(one).pk) for one in (attendee, organizer) for _n in range(2)],
-        "session_id": [str(one.pk) for one in sessions],
+        "session_id": [*(str(one.pk) for one in sessions), *(str(one.session_id) for one in asked)],
         "entry_id": [str(one.pk) for one in entries],
     }
     address = serve(REDIS_URL="redis://127.0.0.1:1/0")

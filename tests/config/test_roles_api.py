@@ -71,7 +71,7 @@ def addressed(world, route) -> str:
         "<uuid:session_id>": world.a.session.pk,
         "<uuid:entry_id>": world.a.entry.pk,
     }
-    if route.startswith(("session-requests/", "service-sessions/", "mechanics/")):
+    if route.startswith(("session-requests/", "service-sessions/", "mechanics/", "stream/")):
         ids = of_service
     for name, value in ids.items():
         route = route.replace(name, str(value))

@@ -127,7 +127,7 @@ def takeover(*, request_id, mechanic_id, actor) -> Outcome:
 
 def _asked(request_id) -> SessionRequest:
     """Read without a lock: who comes too late needn't wait for one."""
-    request = SessionRequest.objects.select_related("mechanic").filter(pk=request_id).first()
+    request = SessionRequest.objects.select_related("mechanic", "event").filter(pk=request_id).first()
     if request is None:
         raise NotFound
     return request
@@ -141,7 +141,9 @@ def _give(request, mechanic, *, actor, reason, over=False) -> Outcome:
         return Outcome(request, changed=False)
     mechanic = lock(Mechanic.objects.select_related("user_profile"), pk=mechanic.pk)
     _refuse_unfit(mechanic, request)
+    event = request.event
     request, session = locked(request.pk)
+    request.event = event
     if not _is_free(request, mechanic, over):
         return Outcome(request, changed=False)
     had = request.mechanic
@@ -414,6 +416,7 @@ def _of_mechanic(request_id, actor, already=None, back=False) -> tuple[SessionRe
     if back:
         in_turn(turn_of(found.customer_id))
     request, session = locked(request_id)
+    request.event = found.event
     if not _may(request, actor):
         was = request.log.filter(to_mechanic__user_profile=actor.pk).exists()
         raise NotYours if was else NotAllowed

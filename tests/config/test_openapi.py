@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -295,7 +296,7 @@ def test_malformed_requests_get_the_one_shape(serve):
         assert (answer.status_code, answer.json()["goals"]) == (200, "Meet people")
 
 
-@pytest.mark.parametrize("path", ["events/", "join-requests/", "events/{}/attendees/"])
+@pytest.mark.parametrize("path", ["events/", "join-requests/", "events/{}/attendees/", "session-requests/"])
 def test_updated_since_with_offsets_of_all_kinds(event, organizer, as_person, path):
     """Offsets that PostgreSQL doesn't know, and years that overflow on their way to UTC."""
     get = partial(as_person(organizer).get, "/api/v1/" + path.format(event.pk))
@@ -429,3 +430,43 @@ def test_generated_client_takes_a_phone_to_the_door(serve, generated):
     devices.revoke(device_id=gate.pk, actor=None)
     out = generated.events_door_retrieve.sync_detailed(event.pk, client=phone)
     assert (out.status_code, [error.code for error in out.parsed.errors]) == (401, ["device_revoked"])
+
+
+def test_generated_client_asks_for_help_and_gives_it(serve, generated):
+    event, customer = EventFactory(), UserProfileFactory()
+    mechanic = MechanicFactory(organization=event.organization, display_name="Mia")
+    client, models = generated.client, generated.models
+    address = serve()
+    mine, works = (
+        client.AuthenticatedClient(base_url=address, token=access_token(person))
+        for person in (customer, mechanic.user_profile)
+    )
+    details = models.NewIntakeRequestDetails.from_dict({"bike": {"gears": 21}})
+    wish = models.NewIntakeRequest(concern="Help", event=event.pk, urgent=True, details=details)
+    ask = partial(generated.intakes_create.sync_detailed, client=mine, body=wish, idempotency_key="one")
+    first, again = ask(), ask()
+    assert (first.status_code, again.parsed) == (201, first.parsed)
+    request, session = first.parsed.request, first.parsed.session
+    assert (request.status, session.role, session.place_in_line) == ("pending", "customer", 1)
+
+    waiting = [models.SessionRequestsListStatusItem.PENDING, models.SessionRequestsListStatusItem.UNATTENDED]
+    line = partial(generated.session_requests_list.sync_detailed, client=works, status=waiting)
+    seen = line()
+    [listed] = seen.parsed.results
+    assert (listed.id, listed.urgent, listed.mechanic, listed.my_role) == (request.id, True, None, None)
+    got = generated.session_requests_accept.sync(request.id, client=works)
+    assert (got.session_url, got.session.mechanic.display_name) == (first.parsed.session_url, "Mia")
+    [gone] = line(updated_since=datetime.fromisoformat(seen.headers["Turnout-As-Of"])).parsed.results
+    assert (gone.id, gone.deleted) == (request.id, True)
+
+    said = models.NewMessageRequest(body="Hello")
+    message = generated.service_sessions_messages_create.sync(session.id, client=works, body=said)
+    [read] = generated.service_sessions_messages_list.sync(session.id, client=mine).results
+    assert (read.id, read.author.name, read.body, read.mine) == (message.id, "Mia", "Hello", False)
+    place = models.PatchedPlaceRequest(place="x")
+    refused = generated.service_sessions_partial_update.sync(session.id, client=works, body=place)
+    assert [error.code for error in refused.errors] == ["no_place"]
+    assert generated.session_requests_complete.sync(request.id, client=works).status == "completed"
+    [me] = generated.mechanics_me_list.sync(client=works).results
+    off = models.DutyRequest(on_duty=False)
+    assert generated.mechanics_duty.sync(me.id, client=works, body=off).on_duty is False

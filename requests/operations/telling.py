@@ -157,18 +157,18 @@ def tell_of(*, pk, at: datetime | None = None) -> int:
         on_duty.exclude(user_profile=request.customer_id).order_by("pk").values_list("user_profile_id", "skills")
     )
     heard = _heard(request)
-    to = [person for person in _whom(everybody, request.skill, level) if person not in heard]
+    to = [person for person in _whom(everybody, request.skill, level) if person not in heard | _had(request)]
     new = []
     if to:
         new.append(_notice(request, "waiting", to, level=level, again=bool(heard)))
     if unattended and request.told < ORGANIZERS:
         new.append(_loud(request, "unattended"))
-    elif not everybody:
+    elif not unattended and not everybody:
         new.append(_loud(request, "nobody"))
     told = notices.notify(*new)
     _note(
         request,
-        sent_at=request.notification_sent_at or (now if to or heard else None),
+        sent_at=request.notification_sent_at or (now if everybody or heard else None),
         told=max(request.told, level) if everybody or unattended else request.told,
     )
     return told
@@ -190,6 +190,14 @@ def _heard(request) -> set:
     """Whom this wait of the request was told to."""
     keys = [_key(request, "waiting", request.waiting_since, level) for level in (SKILLED, ON_DUTY, ORGANIZERS)]
     return set(MessageDelivery.objects.filter(message__key__in=keys).values_list("user_id", flat=True))
+
+
+def _had(request) -> set:
+    """Whoever it came back from, if anybody: they know."""
+    if request.waiting_since == request.created_at:
+        return set()
+    last = request.log.filter(to_status=RequestStatus.PENDING).order_by("pk").last()
+    return set() if last is None or last.from_mechanic is None else {last.from_mechanic.user_profile_id}
 
 
 def _loud(request, said) -> Notice:

@@ -1,0 +1,475 @@
+"""Who hears of a service request, when by the clock, and in which words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone, translation
+
+from events.models import UserProfile
+from messaging.models import Message, MessageDelivery, PushDevice
+from messaging.operations import preferences
+from requests.models import Mechanic, ServiceSession, ServiceSettings, SessionRequest
+from requests.operations import mechanics, taking, talking, telling
+from tests.factories import (
+    AttendeeFactory,
+    EventFactory,
+    MechanicFactory,
+    UserProfileFactory,
+    member,
+    service_request,
+)
+
+pytestmark = pytest.mark.django_db
+MINUTE = timedelta(minutes=1)
+SITE = settings.SITE_URL
+BOARD = f"{SITE}/admin/requests/sessionrequest/board/"
+
+
+@pytest.fixture(autouse=True)
+def _mail_is_on(settings):
+    settings.EMAIL_URL = "smtp://mail.turnout.example"
+
+
+@pytest.fixture
+def event():
+    return EventFactory(title="Autumn Ride", starts_at=datetime(2199, 11, 28, 9, tzinfo=UTC))
+
+
+@pytest.fixture
+def mechanic(event):
+    return MechanicFactory(organization=event.organization, display_name="Grace  H.")
+
+
+@pytest.fixture
+def skilled(event):
+    return MechanicFactory(organization=event.organization, skills=["brakes", "gears"])
+
+
+def told(person):
+    rows = MessageDelivery.objects.filter(user=person, channel="in_app").order_by("pk")
+    return list(rows.values_list("message__subject", flat=True))
+
+
+def in_minutes(number):
+    return timezone.now() + number * MINUTE
+
+
+def far(request):
+    """(how far the news has gone, whether it went out)."""
+    told, sent_at = SessionRequest.objects.values_list("told", "notification_sent_at").get(pk=request.pk)
+    return told, sent_at is not None
+
+
+# -- Step by step ------------------------------------------------------------------------------------------
+
+
+def test_the_skilled_first_then_all_then_organisers(event, skilled, mechanic, organizer):
+    request = service_request(event, skill="brakes")
+    assert telling.tell_waiting() == 1
+    assert told(skilled.user_profile) == ["Somebody needs help (brakes)"]
+    assert told(mechanic.user_profile) == []
+    assert far(request) == (telling.SKILLED, True)
+    assert telling.tell_waiting(at=in_minutes(4.9)) == 0
+    assert telling.tell_waiting(at=in_minutes(5.1)) == 1
+    assert told(mechanic.user_profile) == ["Still waiting: somebody needs help (brakes)"]
+    assert len(told(skilled.user_profile)) == 1
+    assert far(request) == (telling.ON_DUTY, True)
+    assert told(organizer) == []
+    assert telling.tell_waiting(at=in_minutes(11)) == 0
+    assert taking.mark_unattended(at=in_minutes(11)) == 1
+    assert telling.tell_waiting(at=in_minutes(11)) == 1
+    assert told(organizer) == ["Nobody takes a service request"]
+    assert far(request) == (telling.ORGANIZERS, True)
+    assert telling.tell_waiting(at=in_minutes(60)) == 0
+    assert (len(told(skilled.user_profile)), len(told(mechanic.user_profile))) == (1, 1)
+
+
+@pytest.mark.parametrize("skill", ["", "tea"])
+def test_where_nobody_has_the_skill_all_are_asked_at_once(event, skilled, mechanic, skill):
+    request = service_request(event, skill=skill)
+    assert telling.tell_waiting() == 1
+    assert len(told(skilled.user_profile)) == len(told(mechanic.user_profile)) == 1
+    assert far(request) == (telling.SKILLED, True)
+    assert telling.tell_waiting(at=in_minutes(6)) == 0
+    assert far(request) == (telling.ON_DUTY, True)
+
+
+def test_a_skill_is_compared_as_a_whole_word(event, mechanic):
+    Mechanic.objects.update(skills=["brake", "brakes and gears"])
+    skilled = MechanicFactory(organization=event.organization, skills=["brakes"])
+    service_request(event, skill="brakes")
+    telling.tell_waiting()
+    assert (told(mechanic.user_profile), len(told(skilled.user_profile))) == ([], 1)
+
+
+def test_half_of_what_the_organisation_allows(event, skilled, mechanic):
+    ServiceSettings.objects.create(organization=event.organization, unattended_after=60 * MINUTE)
+    service_request(event, skill="brakes")
+    assert telling.tell_waiting(at=in_minutes(29)) == 1
+    assert told(mechanic.user_profile) == []
+    assert telling.tell_waiting(at=in_minutes(31)) == 1
+    assert len(told(mechanic.user_profile)) == 1
+
+
+def test_acceptance_stops_it(event, skilled, mechanic, organizer):
+    request = service_request(event, skill="brakes")
+    telling.tell_waiting()
+    taking.accept(request_id=request.pk, person=skilled.user_profile)
+    assert taking.mark_unattended(at=in_minutes(11)) == 0
+    assert telling.tell_waiting(at=in_minutes(11)) == 0
+    assert told(mechanic.user_profile) == told(organizer) == []
+
+
+def test_what_came_late_to_the_task_is_told_to_all_at_once(event, skilled, mechanic, organizer):
+    """The workers were away: nobody hears in steps of what should long have been told."""
+    service_request(event, skill="brakes")
+    assert taking.mark_unattended(at=in_minutes(30)) == 1
+    assert telling.tell_waiting(at=in_minutes(30)) == 2
+    assert [len(told(one)) for one in (skilled.user_profile, mechanic.user_profile, organizer)] == [1, 1, 1]
+    assert telling.tell_waiting(at=in_minutes(31)) == 0
+
+
+# -- Nobody there ------------------------------------------------------------------------------------------
+
+
+def test_with_nobody_on_duty_organisers_hear_at_once_and_whoever_comes_later(event, organizer):
+    request = service_request(event)
+    assert telling.tell_waiting() == 1
+    assert told(organizer) == ["A customer needs help, and nobody is on duty"]
+    assert far(request) == (0, False)
+    updated = SessionRequest.objects.get().updated_at
+    assert telling.tell_waiting() == 0
+    assert SessionRequest.objects.get().updated_at == updated
+    late = MechanicFactory(organization=event.organization, on_duty=False)
+    assert telling.tell_waiting() == 0
+    mechanics.set_duty(mechanic_id=late.pk, on=True, actor=late.user_profile)
+    assert telling.tell_waiting() == 1
+    assert told(late.user_profile) == ["Somebody needs help"]
+    assert far(request) == (telling.SKILLED, True)
+    assert len(told(organizer)) == 1
+
+
+def test_unattended_with_nobody_on_duty_is_said_once(event, organizer):
+    request = service_request(event)
+    taking.mark_unattended(at=in_minutes(11))
+    assert [telling.tell_waiting(at=in_minutes(minutes)) for minutes in (11, 12)] == [1, 0]
+    assert told(organizer) == ["Nobody takes a service request"]
+    assert far(request) == (telling.ORGANIZERS, False)
+    late = MechanicFactory(organization=event.organization)
+    assert telling.tell_waiting(at=in_minutes(13)) == 1
+    assert told(late.user_profile) == ["Somebody needs help"]
+    assert far(request) == (telling.ORGANIZERS, True)
+
+
+def test_whoever_serves_something_else_is_nobody(event, organizer):
+    only = MechanicFactory(organization=event.organization, serves_all=False)
+    only.events.add(EventFactory(organization=event.organization))
+    MechanicFactory()
+    service_request(event, customer=MechanicFactory(organization=event.organization).user_profile)
+    telling.tell_waiting()
+    assert told(organizer) == ["A customer needs help, and nobody is on duty"]
+    assert told(only.user_profile) == []
+
+
+def test_only_organisers_who_want_to_hear(event):
+    owner, viewer, door = (member(event.organization, role) for role in ("owner", "viewer", "door"))
+    quiet, elsewhere = member(event.organization, "organizer"), member(EventFactory().organization, "owner")
+    preferences.choose(organization_id=event.organization_id, topic="service", mode="off", actor=quiet)
+    asking = member(event.organization, "organizer")
+    service_request(event, customer=asking)
+    telling.tell_waiting()
+    assert [len(told(one)) for one in (owner, viewer, door, quiet, elsewhere, asking)] == [1, 0, 0, 0, 0, 0]
+
+
+# -- Again, and not twice ----------------------------------------------------------------------------------
+
+
+def test_released_it_begins_anew_for_all_but_whoever_had_it(event, skilled, mechanic, organizer):
+    request = service_request(event, skill="brakes")
+    telling.tell_waiting()
+    taking.accept(request_id=request.pk, person=skilled.user_profile)
+    taking.release(request_id=request.pk, actor=skilled.user_profile)
+    assert far(request) == (0, False)
+    assert telling.tell_waiting() == 0
+    assert far(request) == (telling.SKILLED, True)
+    assert len(told(skilled.user_profile)) == 1
+    assert telling.tell_waiting(at=in_minutes(6)) == 1
+    assert told(mechanic.user_profile) == ["Somebody needs help (brakes)"]
+    another = MechanicFactory(organization=event.organization)
+    taking.accept(request_id=request.pk, person=mechanic.user_profile)
+    taking.release(request_id=request.pk, actor=mechanic.user_profile)
+    assert telling.tell_waiting() == 1
+    assert told(skilled.user_profile) == ["Somebody needs help (brakes)"] * 2
+    assert told(mechanic.user_profile) == ["Somebody needs help (brakes)"]
+    assert telling.tell_waiting(at=in_minutes(6)) == 1
+    assert told(another.user_profile) == ["Still waiting: somebody needs help (brakes)"]
+    assert told(organizer) == []
+
+
+def test_a_task_that_died_half_way_is_made_up_for(event, mechanic, organizer):
+    """What it told stands or falls with what it noted; noted by nobody, it is told again, and not twice."""
+    request = service_request(event)
+    telling.tell_waiting()
+    SessionRequest.objects.update(told=0, notification_sent_at=None)
+    assert telling.tell_waiting() == 0
+    assert far(request) == (telling.SKILLED, True)
+    assert len(told(mechanic.user_profile)) == 1
+    taking.mark_unattended(at=in_minutes(11))
+    assert telling.tell_waiting(at=in_minutes(11)) == 1
+    SessionRequest.objects.update(told=0, notification_sent_at=None)
+    assert telling.tell_waiting(at=in_minutes(11)) == 0
+    assert (len(told(mechanic.user_profile)), len(told(organizer))) == (1, 1)
+
+
+def test_one_that_is_refused_holds_up_no_other(event, mechanic, caplog):
+    broken, fine = service_request(event, urgent=True), service_request(event)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE event_messages ADD CONSTRAINT refuses CHECK (key IS NULL OR key NOT LIKE 'service:"
+            f"{broken.pk}:%%')"
+        )
+    assert telling.tell_waiting() == 1
+    assert (far(broken), far(fine)) == ((0, False), (telling.SKILLED, True))
+    [line] = [one.msg for one in caplog.records if one.levelname == "WARNING"]
+    assert (line["event"], line["pk"], line["code"]) == ("sweep.refused", str(broken.pk), "conflict")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE event_messages DROP CONSTRAINT refuses")
+    assert telling.tell_waiting() == 1
+    assert told(mechanic.user_profile) == ["Somebody needs help", "Urgent: somebody needs help"]
+
+
+# -- Whom it doesn't reach ---------------------------------------------------------------------------------
+
+
+def test_whoever_is_closed_off_duty_or_asks_themselves_hears_nothing(event, mechanic):
+    closed, off = (MechanicFactory(organization=event.organization) for _number in range(2))
+    UserProfile.objects.filter(pk=closed.user_profile_id).update(is_active=False)
+    Mechanic.objects.filter(pk=off.pk).update(on_duty=False)
+    own = MechanicFactory(organization=event.organization)
+    service_request(event, customer=own.user_profile)
+    telling.tell_waiting(at=in_minutes(6))
+    assert [len(told(one.user_profile)) for one in (mechanic, closed, off, own)] == [1, 0, 0, 0]
+
+
+def test_by_push_too_but_not_for_whoever_has_muted_the_event(event, mechanic):
+    muted = MechanicFactory(organization=event.organization)
+    AttendeeFactory(event=event, user_profile=muted.user_profile, notifications_enabled=False)
+    for number, one in enumerate((mechanic, muted)):
+        PushDevice.objects.create(user=one.user_profile, token=f"token-{number}", platform="fcm")
+    service_request(event)
+    telling.tell_waiting()
+    rows = MessageDelivery.objects.order_by("channel").values_list("user", "channel")
+    assert list(rows.filter(user=muted.user_profile)) == [(muted.user_profile_id, "in_app")]
+    channels = [channel for _user, channel in rows.filter(user=mechanic.user_profile)]
+    assert channels[0] == "in_app" and set(Message.objects.get().channels) == {"in_app", "push"}
+
+
+def test_organisers_hear_by_mail_as_well(event, organizer):
+    service_request(event)
+    telling.tell_waiting()
+    assert list(MessageDelivery.objects.order_by("channel").values_list("user", "channel", "email")) == [
+        (organizer.pk, "email", organizer.email),
+        (organizer.pk, "in_app", None),
+    ]
+
+
+# -- The words ---------------------------------------------------------------------------------------------
+
+GREETING = "Hello {name},\n\n"
+CHOOSE = f"Choose what you hear of, and how: {SITE}/admin/notices/\n"
+
+
+def page(request):
+    return f"{SITE}/help/{request.session_id}/"
+
+
+def only(person):
+    """Subject and body of the one notice that the person was sent last."""
+    message = Message.objects.filter(deliveries__user=person).order_by("pk").last()
+    assert (message.kind, list(message.deliveries.order_by("user").values_list("user", flat=True).distinct())) == (
+        "service_request",
+        [person.pk],
+    )
+    greeting, body = message.body[: len(GREETING)], message.body[len(GREETING) :]
+    assert greeting == GREETING
+    return message.subject, body
+
+
+def test_the_words_of_a_request_that_waits(event, mechanic):
+    service_request(event)
+    telling.tell_waiting()
+    assert only(mechanic.user_profile) == (
+        "Somebody needs help",
+        (f"a customer is waiting for help. It is about {{event}}. The first to accept it gets it.\n\n{BOARD}\n"),
+    )
+
+
+def test_the_words_when_it_is_urgent_and_about_no_event(event, mechanic):
+    customer = AttendeeFactory(event=event).user_profile
+    service_request(event, customer=customer)
+    request = SessionRequest.objects.get()
+    SessionRequest.objects.update(event=None, urgent=True, skill="brakes")
+    ServiceSession.objects.update(event=None)
+    telling.tell_waiting()
+    assert only(mechanic.user_profile) == (
+        "Urgent: somebody needs help (brakes)",
+        f"a customer is waiting for help. The first to accept it gets it.\n\n{BOARD}\n",
+    )
+    assert Message.objects.get().event is None
+    assert request.notes not in Message.objects.get().body
+
+
+def test_the_words_when_it_still_waits(event, skilled, mechanic):
+    service_request(event, skill="brakes")
+    telling.tell_waiting()
+    telling.tell_waiting(at=in_minutes(6))
+    assert only(mechanic.user_profile) == (
+        "Still waiting: somebody needs help (brakes)",
+        (f"nobody has taken this request yet. It is about {{event}}. The first to accept it gets it.\n\n{BOARD}\n"),
+    )
+
+
+def test_the_words_for_organisers(event, organizer):
+    request = service_request(event, urgent=True)
+    telling.tell_waiting()
+    assert only(organizer) == (
+        "A customer needs help, and nobody is on duty",
+        (
+            "a customer has asked for help, and no mechanic who could take it is on duty. It is about "
+            f"{{event}}.\n\n{BOARD}\n\n{CHOOSE}"
+        ),
+    )
+    taking.mark_unattended(at=in_minutes(11))
+    telling.tell_of(pk=request.pk)
+    assert only(organizer) == (
+        "Nobody takes a service request (urgent)",
+        (
+            "a customer has been waiting for help for too long, and no mechanic has accepted the request. "
+            f"It is about {{event}}.\n\nIt stands first on the board, where you can give it to somebody:\n{BOARD}\n\n"
+            f"{CHOOSE}"
+        ),
+    )
+
+
+def test_the_words_of_accepting_and_giving_back(event, mechanic):
+    request = service_request(event, mechanic=mechanic)
+    assert only(request.customer) == (
+        "Somebody is here for you",
+        f"your request has been accepted by\n– Grace H.\n\nHere you meet:\n{page(request)}\n",
+    )
+    about = Message.objects.get().audience_details["about"]
+    assert about == {str(mechanic.user_profile_id): [3]}
+    taking.release(request_id=request.pk, actor=mechanic.user_profile)
+    assert only(request.customer) == (
+        "We are looking for somebody else",
+        (
+            "your request is back in the line, at the place that it had: whoever had accepted it can't "
+            f"go on. The others have been told.\n\n{page(request)}\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (
+            "idle",
+            (
+                "you had accepted a request and nothing happened for a while, so somebody else may take it now. If you "
+                "are still there, accept it again."
+            ),
+        ),
+        ("off_duty", "you are off duty, so what you had accepted went back to the line."),
+        ("released", "an organiser has put a request that you had accepted back into the line."),
+    ],
+)
+def test_the_words_for_whoever_had_it(event, mechanic, organizer, reason, words):
+    request = service_request(event, mechanic=mechanic)
+    if reason == "idle":
+        taking.return_idle(at=in_minutes(16))
+    elif reason == "off_duty":
+        mechanics.set_duty(mechanic_id=mechanic.pk, on=False, actor=organizer)
+    else:
+        taking.release(request_id=request.pk, actor=organizer)
+    assert only(mechanic.user_profile) == (
+        "A request went back to the line",
+        f"{words}\n\nThe board: {BOARD}\n",
+    )
+
+
+def test_the_words_of_a_reminder(event, mechanic):
+    request = service_request(event, mechanic=mechanic)
+    taking.remind_idle(at=in_minutes(11))
+    assert only(mechanic.user_profile) == (
+        "Are you still on it?",
+        (
+            "you have accepted a request, and nothing has happened for a while. Write to the customer, or "
+            f"say that you are on it; otherwise it goes back to the line soon.\n\n{page(request)}\n"
+        ),
+    )
+    ServiceSession.objects.update(last_activity_at=timezone.now())
+    talking.keep(session_id=request.session_id, person=mechanic.user_profile)
+    assert taking.remind_idle(at=in_minutes(12)) == 1
+    assert told(mechanic.user_profile) == ["Are you still on it?"] * 2
+
+
+def test_the_words_of_taking_over(event, mechanic, skilled, organizer):
+    request = service_request(event, mechanic=mechanic)
+    taking.takeover(request_id=request.pk, mechanic_id=skilled.pk, actor=organizer)
+    assert only(mechanic.user_profile) == (
+        "Somebody else has taken over",
+        (
+            "an organiser has given a request that you had accepted to somebody else. There is nothing "
+            "left to do for you.\n"
+        ),
+    )
+    assert only(skilled.user_profile) == (
+        "A request was given to you",
+        (f"an organiser has given you a customer's request. It is about {{event}}.\n\n{page(request)}\n"),
+    )
+
+
+def test_the_words_of_the_end(event, mechanic, organizer):
+    done, off, other = (service_request(event, mechanic=mechanic) for _number in range(3))
+    taking.complete(request_id=done.pk, actor=mechanic.user_profile)
+    assert only(done.customer) == (
+        "Your request is done",
+        "your request is closed as done. If something is missing, ask again.\n",
+    )
+    taking.cancel(request_id=off.pk, actor=off.customer)
+    assert only(mechanic.user_profile) == (
+        "A request was cancelled",
+        "a request that you had accepted was cancelled. There is nothing left to do for you.\n",
+    )
+    taking.cancel(request_id=other.pk, actor=organizer)
+    assert only(other.customer) == (
+        "Your request was cancelled",
+        "an organiser has cancelled your request. If you still need help, ask again.\n",
+    )
+
+
+def test_the_words_when_a_newer_one_waits(event, mechanic):
+    older = service_request(event, mechanic=mechanic)
+    service_request(event, customer=older.customer)
+    taking.return_idle(at=in_minutes(16))
+    assert only(older.customer) == (
+        "We are looking for somebody for your newer request",
+        (
+            "whoever had accepted your earlier request can't go on. You have asked again since, so the "
+            "earlier one is closed, and the newer one keeps its place in the line.\n"
+        ),
+    )
+    assert told(mechanic.user_profile) == ["A request was cancelled"]
+
+
+def test_texts_are_in_the_site_s_language_and_say_nothing_of_the_concern(event, mechanic, organizer):
+    """Whoever's phone shows a notice may lie on a table."""
+    customer = UserProfileFactory(first_name="Ada", last_name="Lovelace")
+    with translation.override("de"):
+        request = service_request(event, customer=customer, concern="A secret", mechanic=mechanic)
+        taking.cancel(request_id=request.pk, actor=organizer)
+    texts = "".join(one.subject + one.body for one in Message.objects.all())
+    assert "Hello {name}" in texts
+    assert "secret" not in texts and "Ada" not in texts

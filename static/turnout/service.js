@@ -75,7 +75,7 @@ function follow(root) {
                 const top = old.scrollTop;
                 old.replaceChildren(...part.childNodes);
                 old.scrollTop = isAtEnd ? old.scrollHeight : top;
-                newer.hidden = isAtEnd || newestOf(root) === newest;
+                newer.hidden = isAtEnd || (newer.hidden && newestOf(root) === newest);
                 break;
             }
             case "say":
@@ -284,9 +284,11 @@ function follow(root) {
         path: `service-sessions/${root.dataset.session}`,
         ticketUrl: root.dataset.ticket,
         csrf: token,
+        last: newest || "",
         on: { ready: refresh, session: refresh, message: refresh, gone: refresh },
         state: (how) => {
             isOnline = how === "online";
+            root.dataset.stream = how;
         },
     });
     setInterval(() => {

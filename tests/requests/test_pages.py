@@ -240,7 +240,7 @@ def test_the_event_page_makes_as_many_queries_whoever_comes(client, event, perso
         AttendeeFactory(event=event)
         join_requests.send(event_id=event.pk, person=UserProfileFactory())
     assert queries() == before
-    assert before == 4  # the session, the person, the event with their standing, their request
+    assert before == 6  # the session, the person, the event with their standing, their request; who helps, asked or not
 
 
 def test_organisers_see_their_draft(client):

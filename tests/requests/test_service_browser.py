@@ -22,17 +22,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def visit(chromium, live_server):
+def visit(chromium, live_server, settings):
     """``visit(person, javascript=True, …)``: a page on a phone, of somebody who came by a link."""
     limiter().storage.reset()
     contexts, errors = [], []
 
-    def opened(person, *, javascript=True, width=390, is_watched=True, **settings):
+    def opened(person, *, javascript=True, width=390, is_watched=True, **options):
         context = chromium.new_context(
             viewport={"width": width, "height": 844},
             base_url=live_server.url,
             java_script_enabled=javascript,
-            **settings,
+            **options,
         )
         contexts.append(context)
         client = Client()
@@ -43,8 +43,13 @@ def visit(chromium, live_server):
         page = context.new_page()
         if is_watched:
             page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+            page.on("console", watch)
         return page
+
+    def watch(said):
+        """That nothing answers where the stream should be is as it is here."""
+        if said.type == "error" and not said.location["url"].startswith(settings.STREAM_URL):
+            errors.append(said.text)
 
     yield opened
     for context in contexts:
@@ -151,6 +156,31 @@ def test_from_a_question_to_its_answer(visit, event, ada, bo, javascript):
     page.get_by_text("This session is over: nothing more can be written.").wait_for()
     page.get_by_role("link", name="Ask again").click()
     headline(page, "Ask for help")
+
+
+def test_news_come_by_the_stream_and_without_it(visit, live_stream, event, ada, bo):
+    """At once while it is there; by asking while it is down; at once again when it is back."""
+    request = service_request(event, customer=ada)
+    page = visit(ada, bypass_csp=True, is_watched=False)
+    page.goto(f"/help/{request.session_id}/")
+
+    def at_once(seconds, words):
+        with page.expect_response(lambda one: "part=all" in one.url, timeout=seconds * 1000):
+            talking.say(session_id=request.session_id, person=bo.user_profile, body=words)
+        said(page, words)
+
+    page.locator("[data-stream=online]").wait_for()
+    taking.accept(request_id=request.pk, person=bo.user_profile)
+    headline(page, "Bo the Fixer is here for you")
+    at_once(3, "By the stream")
+    live_stream.kill()
+    at_once(15, "While it is down")
+    page.locator("[data-stream=offline]").wait_for()
+    at_once(6, "Still down")
+    live_stream.start()
+    page.locator("[data-stream=online]").wait_for()
+    at_once(3, "Back again")
+    assert lines(page) == ["By the stream", "While it is down", "Still down", "Back again"]
 
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["script", "plain"])
@@ -343,9 +373,11 @@ SMALL = """() => [...document.querySelectorAll('a.button, button, input:not([typ
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1400, "dark")])
-def test_every_state_is_readable_for_everybody(visit, live_server, event, bo, width, scheme):
+def test_every_state_is_readable_for_everybody(visit, event, bo, width, scheme):
+    """On a desk those that look different there."""
     pages = {}
-    for address, person in states(event, bo):
+    looks = states(event, bo)
+    for address, person in looks if width == 390 else looks[4:6] + looks[-8:]:
         if person not in pages:
             pages[person] = visit(person, width=width, color_scheme=scheme, reduced_motion="reduce")
         page = pages[person]

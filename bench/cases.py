@@ -27,7 +27,7 @@ from messaging.models import EventGuest, MessageDelivery
 from messaging.operations import planning
 from requests.models import JoinRequest, Status
 
-from . import data, sessions
+from . import data, service, sessions
 from .harness import Line, Table, in_rounds, timed
 
 MARKED_EVENT = 987_654_321
@@ -710,4 +710,5 @@ CASES = {
     "fan_out": fan_out,
     "inbox": inbox,
     **sessions.CASES,
+    **service.CASES,
 }

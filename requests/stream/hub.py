@@ -37,11 +37,11 @@ ALIVE = b":\nevent: alive\ndata: {}\n\n"
 LASTS = 3600
 """Seconds after which a connection ends, and its client comes back; a little less for some, so that not all do so
 together."""
-MOST_WAITING = 1000
-"""Events that a client may be behind."""
+MOST_WAITING = 1_000_000
+"""Bytes that a client may be behind, however much it gets at once."""
 SEND_TIMEOUT = 20
 """Seconds that a client gets to take what it is sent."""
-REDIS_SILENT = 2
+REDIS_SILENT = 1
 """Seconds without a word from Redis after which it is asked whether it is there; after as many more it isn't."""
 
 
@@ -55,23 +55,25 @@ class Connection:
         self.is_over = False
         self.entered = asyncio.get_running_loop().create_future()
         """Done once the person is let in; or why they aren't."""
-        self._waiting = asyncio.Queue(MOST_WAITING)
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._is_news = asyncio.Event()
 
     def put(self, body: bytes) -> None:
         """Who is too far behind is cut off: they come back and get what they lack at once."""
-        try:
-            self._waiting.put_nowait(body)
-        except asyncio.QueueFull:
+        if self._waiting and self._size + len(body) > MOST_WAITING:
             log.info("stream.too_slow", person=str(self.person_id), stream=self.stream)
+            self._waiting = []
             self.end()
+        elif not self.is_over:
+            self._waiting.append(body)
+            self._size += len(body)
+            self._is_news.set()
 
     def end(self) -> None:
-        """Once what waits is sent, or at once where it is too much."""
+        """Once what waits is sent."""
         self.is_over = True
-        if self._waiting.full():
-            while not self._waiting.empty():
-                self._waiting.get_nowait()
-        self._waiting.put_nowait(b"")
+        self._is_news.set()
 
     async def bodies(self):
         """What to send, as it comes; heartbeats while nothing does. Ends with the connection."""
@@ -80,15 +82,15 @@ class Connection:
         while (left := ends_at - loop.time()) > 0:
             try:
                 async with asyncio.timeout(min(settings.STREAM_HEARTBEAT, left)):
-                    parts = [await self._waiting.get()]
+                    await self._is_news.wait()
             except TimeoutError:
                 yield ALIVE
                 continue
-            while parts[-1] and not self._waiting.empty():
-                parts.append(self._waiting.get_nowait())
-            if body := b"".join(parts):
+            self._is_news.clear()
+            body, self._waiting, self._size = b"".join(self._waiting), [], 0
+            if body:
                 yield body
-            if not parts[-1]:
+            if self.is_over:
                 return
 
 
@@ -107,13 +109,17 @@ class OfRequests(Connection):
         self.put(listing.body)
 
     def hear(self, changes) -> None:
+        events = []
         for change in changes:
+            pk = change.card.id
             if self.person_id in change.viewers:
-                self.put(change.request(self.person_id))
-                (self.shown.add if change.card.is_live else self.shown.discard)(change.card.id)
-            elif change.card.id in self.shown:
-                self.shown.remove(change.card.id)
-                self.put(change.gone(self.person_id))
+                events.append(change.request(self.person_id))
+                (self.shown.add if change.card.is_live else self.shown.discard)(pk)
+            elif pk in self.shown:
+                events.append(change.gone(self.person_id))
+                self.shown.remove(pk)
+        if events:
+            self.put(b"".join(events))
 
 
 class OfSession(Connection):
@@ -144,7 +150,7 @@ class Hub:
         self._standings: dict[UUID, tuple] = {}
         self._last = None
         self._looks_at_people_at = 0.0
-        self._redis_is_there = False
+        self._redis_is_there = None
         self._database_is_there = True
         self._is_worth_it = asyncio.Event()
         self._reader = ThreadPoolExecutor(1, "reader")
@@ -187,7 +193,7 @@ class Hub:
             try:
                 await self._listen_while_there()
             except (redis.RedisError, OSError, TimeoutError) as error:
-                if self._redis_is_there:
+                if self._redis_is_there is not False:
                     log.warning("stream.redis_away", reason=repr(error))
                 self._redis_is_there = False
             await asyncio.sleep(LOOKS_ALONE)
@@ -201,6 +207,8 @@ class Hub:
             while True:
                 heard = await channel.get_message(timeout=REDIS_SILENT)
                 if heard is not None:
+                    if self._redis_is_there is False:
+                        log.info("stream.redis_back")
                     self._redis_is_there, is_asked = True, False
                     self._is_worth_it.set()
                 elif is_asked:

@@ -17,6 +17,8 @@ from django.db import connection
 
 from tests.conftest import ROOT
 
+ROOT_PATH = "/api/v1/stream"
+
 
 def until(condition, seconds=20, pause=0.02):
     """What ``condition()`` gives once it gives something."""
@@ -34,7 +36,7 @@ class Process:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}/api/v1/stream"
+        self.address = f"http://127.0.0.1:{self.port}{ROOT_PATH}"
         self.log = folder / "stream.log"
         database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
         own = {"DATABASE_URL": database.geturl(), "DATA_DIR": str(folder), "SITE_URL": "http://site.example"}
@@ -67,7 +69,11 @@ class Process:
             self.kill()
 
     def get(self, path="/session-requests/", **given):
+        """What one is answered who isn't let in."""
         return httpx.get(f"{self.address}{path}", timeout=10, **given)
+
+    def ask(self, method, path, **given):
+        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=10, **given)
 
     def lines(self):
         """What it has logged."""
@@ -81,12 +87,14 @@ class Screen:
     first came.
     """
 
-    def __init__(self, stream, authorization, path="/session-requests/", *, comes_back=True, query=""):
-        self.stream, self.authorization, self.path = stream, authorization, path
+    now = staticmethod(time.monotonic)
+
+    def __init__(self, stream, authorization, path="/session-requests/", *, comes_back=True, query="", root=ROOT_PATH):
+        self.stream, self.authorization, self.path = stream, authorization, root + path
         self.comes_back, self.query = comes_back, query
         self.events, self.requests, self.at, self.status = [], {}, {}, None
         self.last, self.comments, self.openings, self.is_open = "", 0, 0, False
-        self.headers, self.body = {}, b""
+        self.headers, self.body, self.retry = {}, b"", ""
 
     async def follow(self):
         while True:
@@ -100,8 +108,7 @@ class Screen:
     async def _once(self):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.stream.port)
         try:
-            path = urlsplit(self.stream.address).path + self.path + self.query
-            lines = [f"GET {path} HTTP/1.1", "Host: stream", "Accept: text/event-stream"]
+            lines = [f"GET {self.path}{self.query} HTTP/1.1", "Host: stream", "Accept: text/event-stream"]
             lines += [f"Authorization: {self.authorization}"] if self.authorization else []
             lines += [f"Last-Event-ID: {self.last}"] if self.last else []
             writer.write("\r\n".join([*lines, "", ""]).encode())
@@ -126,7 +133,8 @@ class Screen:
 
     def _hear(self, block):
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
-        self.comments += not fields
+        self.comments += ":" in block.split("\n")
+        self.retry = fields.get("retry", self.retry)
         self.last = fields.get("id", self.last)
         if "event" not in fields:
             return
@@ -137,7 +145,7 @@ class Screen:
         elif name == "gone":
             self.requests.pop(data["id"], None)
         elif name == "ready":
-            self.requests = {pk: self.requests[pk] for pk in data["ids"]}
+            self.requests = {pk: self.requests[pk] for pk in data["ids"] if pk in self.requests}
         self.events.append((name, data))
 
     def heard(self, name):
@@ -146,6 +154,11 @@ class Screen:
     def statuses(self):
         """Of what it shows."""
         return {pk: data["status"] for pk, data in self.requests.items()}
+
+    @property
+    def refusal(self):
+        """The code with which it wasn't let in."""
+        return json.loads(self.body)["errors"][0]["code"]
 
     @property
     def ready(self):
@@ -159,11 +172,18 @@ class Wall:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.tasks = []
+        self.tasks = {}
 
     def hang(self, screen):
-        self.loop.call_soon_threadsafe(lambda: self.tasks.append(self.loop.create_task(screen.follow())))
+        self.loop.call_soon_threadsafe(self._hang, screen)
         return screen
+
+    def _hang(self, screen):
+        self.tasks[screen] = self.loop.create_task(screen.follow())
+
+    def take(self, screen):
+        """Its connection ends."""
+        self.loop.call_soon_threadsafe(self.tasks[screen].cancel)
 
     def take_down(self):
         asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
@@ -172,6 +192,6 @@ class Wall:
         self.loop.close()
 
     async def _end(self):
-        for task in self.tasks:
+        for task in self.tasks.values():
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)

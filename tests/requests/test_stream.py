@@ -17,7 +17,7 @@ from config import services
 from events.models import Membership, UserProfile
 from events.sign_in import access_token
 from requests import tasks
-from requests.models import ServiceSignal, SessionRequest, StreamTicket
+from requests.models import ServiceSignal, SessionMessage, SessionRequest, StreamTicket
 from requests.operations import mechanics, taking, talking, tickets
 from tests.config.postgres import url
 from tests.factories import (
@@ -393,26 +393,25 @@ def test_a_person_has_ten_connections_at_most(stream, wall):
     until(lambda: on(wall, stream, person, comes_back=False).ready)
 
 
-def test_who_does_not_read_is_cut_off_and_nobody_waits_for_them(event, stream, wall):
-    person = MechanicFactory(organization=event.organization).user_profile
-    for _ in range(40):
-        service_request(event)
+def test_who_does_not_read_is_cut_off_and_nobody_waits_for_them(event, stream, screen):
+    mechanic = MechanicFactory(organization=event.organization)
+    request = service_request(event, mechanic=mechanic)
+    path = f"/service-sessions/{request.session_id}/"
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         deaf.connect(("127.0.0.1", stream.port))
-        head = f"GET /stream/session-requests/ HTTP/1.1\r\nHost: stream\r\nAuthorization: Bearer {access_token(person)}"
-        deaf.sendall(f"{head}\r\n\r\n".encode())
-        shown = on(wall, stream, person)
+        token = access_token(request.customer)
+        deaf.sendall(f"GET /stream{path} HTTP/1.1\r\nHost: stream\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        shown = screen(mechanic.user_profile, path)
+        line = {"session_id": request.session_id, "author_id": mechanic.user_profile_id}
 
         def is_cut_off():
-            with connection.cursor() as cursor:
-                cursor.execute("UPDATE session_requests SET notes = rpad(%s, 4000, '.')", [str(len(shown.events))])
-            return [line for line in stream.lines() if line.get("event") == "stream.too_slow"]
+            said = SessionMessage.objects.bulk_create(SessionMessage(**line, body="." * 4000) for _ in range(300))
+            until(lambda: shown.last == str(said[-1].pk))
+            return [one for one in stream.lines() if one.get("event") == "stream.too_slow"]
 
-        [line] = until(is_cut_off, 60)
-        assert line["person"] == str(person.pk)
-        SessionRequest.objects.update(notes="The last")
-        until(lambda: {one["notes"] for one in shown.requests.values()} == {"The last"})
+        [cut] = until(is_cut_off, 60)
+        assert cut["person"] == str(request.customer_id)
     assert shown.openings == 1
 
 

@@ -50,7 +50,7 @@
     const notes = new Map(); // id of a card → what is told beside it
     const busy = new Set();
     const known = new Map(); // id → the card as the server wrote it, without what ticks
-    let isOnline = false;
+    let isOnline = null; // not known yet
     let isLost = false;
     let isFetching = false;
     let asksAgain = false;
@@ -185,6 +185,7 @@
     }
 
     function say() {
+      if (isOnline === null && !isLost) return;
       const how = isLost ? "lost" : isOnline ? "live" : "polling";
       if (live.dataset.how !== how) {
         live.dataset.how = how;
@@ -324,8 +325,8 @@
     for (const card of rows.querySelectorAll(".board-card")) known.set(card.id, still(card));
     synchronize();
     showSound();
-    if (board.dataset.ticket) {
-      window.turnoutStream?.follow({
+    if (board.dataset.ticket && window.turnoutStream) {
+      window.turnoutStream.follow({
         path: "session-requests",
         ticketUrl: board.dataset.ticket,
         csrf,
@@ -335,7 +336,7 @@
           say();
         },
       });
-    }
+    } else isOnline = false;
     say();
     setInterval(() => {
       if (Date.now() - askedAt >= (isOnline ? POLL_BESIDE_THE_STREAM : POLL)) refresh();

@@ -155,6 +155,8 @@ def lock(queryset, **lookup):
     session → RSVP, waitlist entry → mechanic → a customer's turn → service request → service session → message →
     delivery; several rows of one table by primary key. FOR NO KEY UPDATE lets foreign keys to the row be checked
     meanwhile. A customer's turn is no row (requests.operations.taking.turn_of).
+
+    After a wait the row is as it is now, but what the queryset joins to it is what it was: join what never changes.
     """
     row = queryset.select_for_update(no_key=True, of=("self",)).filter(**lookup).first()
     if row is None:

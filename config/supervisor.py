@@ -188,6 +188,7 @@ def demo(port):
         environment |= {MARK: mark, "TURNOUT_DEMO": "1", "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("SITE_URL", f"http://127.0.0.1:{port}")
         environment.setdefault("STREAM_URL", f"http://127.0.0.1:{port + 1}/api/v1/stream")
+        environment.setdefault("CORS_ALLOWED_ORIGINS", f"http://localhost:{port}")
         use_post_office(environment, port)
         # Static files straight from where they lie: collecting and compressing takes half a minute.
         # WhiteNoise still warns where the folder is missing that it doesn't need.
@@ -275,7 +276,7 @@ def _announce(port):
     """Wait until the site is ready, then say where it is and who may sign in."""
     began = time.monotonic()
     patience = 60
-    while (state := _readiness(port)) is not None:
+    while (state := _readiness(port, "/readyz") or _readiness(port + 1, "/healthz")) is not None:
         if time.monotonic() - began > patience:
             print(f"The site isn't ready after {patience} seconds: {state}", flush=True)
             patience *= 2
@@ -292,11 +293,11 @@ def _announce(port):
     print("\n".join(lines), flush=True)
 
 
-def _readiness(port):
+def _readiness(port, path):
     """None when ready, else what stands in the way."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         text = answer.read(500).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import yaml
 from django.conf import settings
+from django.urls import reverse
 from whitenoise.media_types import MediaTypes
 
 from config.supervisor import processes
@@ -340,15 +341,15 @@ def test_the_doors_decoder_is_served_as_what_it_is():
 
 def test_compose_gives_the_owners_password_to_migrations_only():
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
-    assert services.keys() == {"db", "redis", "migrate", "roles", "web", "worker", "messages", "beat"}
+    assert services.keys() == {"db", "redis", "migrate", "roles", "web", "stream", "worker", "messages", "beat"}
     with_owner = {name for name, service in services.items() if "OWNER_PASSWORD" in json.dumps(service)}
     assert with_owner == {"db", "migrate"}  # db for roles.sql
-    for name in ("web", "worker", "messages", "beat"):
+    for name in ("web", "stream", "worker", "messages", "beat"):
         assert "turnout_app:" in services[name]["environment"]["DATABASE_URL"]
         assert services[name]["depends_on"]["roles"] == {"condition": "service_completed_successfully"}
     assert services["roles"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert services["roles"]["image"] == services["db"]["image"]
-    for name in ("db", "redis", "web", "worker", "messages"):
+    for name in ("db", "redis", "web", "stream", "worker", "messages"):
         assert services[name]["healthcheck"]["test"]
     assert "PASSWORD" not in re.sub("(?m)^#.*", "", (DEPLOY / "turnout.env.example").read_text()).replace(
         ":password@", ""
@@ -375,6 +376,29 @@ def test_a_killed_web_worker_comes_back_wherever_the_site_runs():
     unit, image = (DEPLOY / "systemd" / "turnout-web.service").read_text(), (DEPLOY / "Containerfile").read_text()
     for started in (unit, image, processes(8000)["web"]):
         assert "--respawn-failed-workers" in started
+
+
+def test_the_stream_is_started_alike_wherever_the_site_runs():
+    """One worker, which comes back when it dies, and which open connections don't keep from ending."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["stream"]
+    unit = (DEPLOY / "systemd" / "turnout-stream.service").read_text().replace("\\\n", "")
+    for started in (unit, " ".join(compose["command"]).replace("=", " "), processes(8000)["stream"]):
+        for given in ("--interface asgi", "--workers 1", "--respawn-failed-workers", "--workers-kill-timeout 2"):
+            assert given in started
+        assert " requests.stream:application" in started and " --port 8001" in started
+    assert compose["ports"] == ["127.0.0.1:8001:8001"]
+
+
+def test_the_proxy_sends_the_stream_alone_to_its_process():
+    written = (DEPLOY / "nginx.conf").read_text()
+    [(pattern, settings_of_it)] = re.findall(r"location ~ (\S+) \{(.*?)\n    \}", written, re.S)
+    for name, is_stream in (("stream-of-requests", True), ("stream-of-session", True), ("stream-ticket", False)):
+        arguments = ["01900000-0000-7000-8000-000000000000"] if name == "stream-of-session" else []
+        assert bool(re.match(pattern, reverse(f"api:{name}", args=arguments))) is is_stream
+    assert re.search(r"upstream turnout_stream \{\s+server 127.0.0.1:8001;", written)
+    assert "proxy_pass http://turnout_stream;" in settings_of_it and "proxy_buffering off;" in settings_of_it
+    waits = int(re.search(r"proxy_read_timeout (\d+)s;", settings_of_it)[1])
+    assert waits >= 2 * settings.STREAM_HEARTBEAT
 
 
 def test_the_image_has_every_folder_that_the_site_needs():

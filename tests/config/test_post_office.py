@@ -173,7 +173,7 @@ def test_the_process_takes_mail_and_stops_when_it_is_told(settings, tmp_path):
 def test_the_supervisor_looks_at_every_port_of_the_post_office():
     command = supervisor.processes(8000)["post"]
     assert "--mail-port 8002 --port 8003" in command
-    assert supervisor.ports(8000) == [8000, 8002, 8003]
+    assert supervisor.ports(8000) == [8000, 8001, 8002, 8003]
 
 
 def test_the_supervisor_leaves_alone_what_the_operator_has_set_up(monkeypatch, tmp_path):

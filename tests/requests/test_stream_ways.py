@@ -139,6 +139,15 @@ def test_nobody_is_sent_round_in_circles(as_person, client):
     assert not StreamTicket.objects.exists()
 
 
+@pytest.mark.parametrize("page", ["/e/", "/admin/login/", "/door/1/"])
+def test_pages_may_connect_to_the_stream(client, settings, page):
+    address = urlsplit(settings.STREAM_URL)
+    [allowed] = [
+        one for one in client.get(page).headers["Content-Security-Policy"].split("; ") if one.startswith("connect-src ")
+    ]
+    assert allowed == f"connect-src 'self' {address.scheme}://{address.netloc}"
+
+
 # -- One look --------------------------------------------------------------------------------------------------
 
 

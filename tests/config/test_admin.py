@@ -29,7 +29,7 @@ from attendance.operations import marking
 from config.admin import ACT_LIMIT
 from events.models import Event, IntegrityResult, Membership, Room, Session, UserProfile
 from messaging.models import OptOut, UserLinkAudit
-from requests.models import Ban, JoinRequest
+from requests.models import Ban, JoinRequest, ServiceSettings
 from requests.operations import join_requests
 from tests.factories import (
     AttendeeFactory,
@@ -39,6 +39,7 @@ from tests.factories import (
     EventGuestFactory,
     InvitationLinkFactory,
     JoinRequestFactory,
+    MechanicFactory,
     MessageDeliveryFactory,
     MessageFactory,
     OrganizationFactory,
@@ -47,6 +48,7 @@ from tests.factories import (
     SpeakerFactory,
     UserProfileFactory,
     member,
+    service_request,
 )
 
 REQUESTS = "admin:requests_joinrequest_changelist"
@@ -720,6 +722,9 @@ QUERIES = {
     "requests.JoinRequest": 5,
     "requests.InvitationLink": 5,
     "requests.Ban": 5,
+    "requests.Mechanic": 7,
+    "requests.ServiceSettings": 5,
+    "requests.SessionRequest": 5,
 }
 """Statements of each list for an owner (or a superuser, where only they see it), whatever the number of rows."""
 
@@ -746,6 +751,8 @@ def more_rows(owner, count):
         CheckInAttempt.objects.create(**scan, reason="point_closed")
         marking.mark(attendee_id=attendee.pk, status="present", actor=UserProfileFactory())
         PointScale.objects.create(organization=organization)
+        service_request(event, mechanic=MechanicFactory(organization=organization, display_name=""))
+        ServiceSettings.objects.create(organization=organization)
         linked = EventGuestFactory(event=event, user=UserProfileFactory(), linked_by=owner, linked_at=timezone.now())
         message = MessageFactory(event=event, status="sending", created_by=owner)
         MessageDeliveryFactory(message=message, guest=linked, next_attempt_at=timezone.now())

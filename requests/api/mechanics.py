@@ -26,6 +26,7 @@ class ServedEvent(serializers.ModelSerializer):
 
 
 class MechanicSerializer(serializers.ModelSerializer):
+    display_name = serializers.CharField(source="__str__", read_only=True)
     organization = OrganizationSerializer(read_only=True)
     events = ServedEvent(many=True, read_only=True)
 
@@ -36,7 +37,7 @@ class MechanicSerializer(serializers.ModelSerializer):
 
 
 def whole():
-    return Mechanic.objects.select_related("organization").prefetch_related("events")
+    return Mechanic.objects.select_related("organization", "user_profile").prefetch_related("events")
 
 
 class Duty(serializers.Serializer):

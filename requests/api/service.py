@@ -21,6 +21,7 @@ from events.models import Membership, UserProfile
 from events.models.people import Role
 
 from ..models import Mechanic, ParticipantRole, RequestStatus, SessionRequest, SessionType
+from ..models.mechanics import called
 from ..operations import taking, telling
 from . import sessions
 from .sessions import LARGEST_ID, NamedMechanic, NamedPerson, StateOfSession
@@ -29,6 +30,7 @@ COLUMNS = [
     *("id", "status", "urgent", "skill", "session_type", "plan_code", "session_id", "event_id", "organization_id"),
     *("customer_id", "customer_name", "notes", "created_at", "waiting_since", "accepted_at", "updated_at"),
     *("mechanic_id", "mechanic__display_name", "mechanic__user_profile_id"),
+    *("mechanic__user_profile__first_name", "mechanic__user_profile__last_name"),
 ]
 
 
@@ -67,10 +69,7 @@ def rows(requests, *more):
 
 def shown(request: dict, person_id=None) -> dict:
     """A ServiceRequest of one of :func:`rows`, as this person sees it."""
-    mechanic = request["mechanic_id"] and {
-        "id": request["mechanic_id"],
-        "display_name": request["mechanic__display_name"],
-    }
+    mechanic = request["mechanic_id"] and {"id": request["mechanic_id"], "display_name": mechanic_of(request)}
     return {
         "id": request["id"],
         "status": request["status"],
@@ -91,6 +90,12 @@ def shown(request: dict, person_id=None) -> dict:
         "my_role": _role(request, person_id),
         "updated_at": request["updated_at"],
     }
+
+
+def mechanic_of(request: dict) -> str:
+    """Who has it, by name."""
+    names = (request[f"mechanic__user_profile__{name}"] for name in ("first_name", "last_name"))
+    return called(request["mechanic__display_name"], " ".join(names).strip())
 
 
 def _role(request, person_id) -> str | None:

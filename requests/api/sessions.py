@@ -21,6 +21,7 @@ from ..models import (
     SessionRequest,
     SessionType,
 )
+from ..models.mechanics import called
 from ..operations import intakes, talking, telling
 from .pace import Talking
 
@@ -71,7 +72,7 @@ def of(person):
     deadline = SessionRequest.objects.with_deadlines().filter(session=OuterRef("pk")).values("idle_at")
     return (
         ServiceSession.objects.of_participant(person)
-        .select_related("customer", "mechanic", "request")
+        .select_related("customer", "mechanic__user_profile", "request")
         .annotate(idle_at=Subquery(deadline))
     )
 
@@ -81,7 +82,7 @@ def shown(session: ServiceSession) -> dict:
     request = getattr(session, "request", None)
     waits = session.status == ServiceStatus.PENDING and request is not None
     acts = session.status == ServiceStatus.LIVE and session.my_role == ParticipantRole.MECHANIC
-    mechanic = session.mechanic and {"id": session.mechanic_id, "display_name": session.mechanic.display_name}
+    mechanic = session.mechanic and {"id": session.mechanic_id, "display_name": str(session.mechanic)}
     return {
         "id": session.pk,
         "status": session.status,
@@ -216,10 +217,11 @@ def messages_of(session_id):
 def shown_message(message: dict, person_id) -> dict:
     """A ChatMessage of one of :func:`messages_of`, as this person sees it."""
     name = f"{message['author__first_name']} {message['author__last_name']}".strip()
-    by_mechanic = message["author_role"] == ParticipantRole.MECHANIC
+    if message["author_role"] == ParticipantRole.MECHANIC:
+        name = called(message["display_name"], name)
     return {
         "id": message["id"],
-        "author": {"id": message["author_id"], "name": message["display_name"] if by_mechanic else name},
+        "author": {"id": message["author_id"], "name": name},
         "author_role": message["author_role"],
         "body": message["body"],
         "created_at": message["created_at"],

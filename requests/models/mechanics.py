@@ -55,6 +55,11 @@ class MechanicQuerySet(ScopedQuerySet):
         )
 
 
+def called(display_name: str, own_name: str) -> str:
+    """What customers and colleagues read; never an address."""
+    return display_name or own_name or str(_("Mechanic"))
+
+
 def outer(value):
     """The value, one subquery further in."""
     return models.OuterRef(value) if isinstance(value, models.OuterRef) else value
@@ -114,7 +119,7 @@ class Mechanic(models.Model):
         triggers = [touched(), triggers.mechanic_stays_itself(), triggers.mechanic_signals()]
 
     def __str__(self):
-        return self.display_name or str(self.user_profile)
+        return called(self.display_name, "" if self.display_name else self.user_profile.get_full_name())
 
     def serves(self, organization_id, event_id) -> bool:
         """One query, unless they serve the whole organisation."""

@@ -123,7 +123,7 @@ class Card:
     def gone(self, is_insider: bool, number: int | None = None) -> bytes:
         """What others than the organisation's own learn of it is that it isn't theirs any more."""
         row = self.row
-        told = {"status": row["status"], "accepted_by": row["mechanic__display_name"] or None}
+        told = {"status": row["status"], "accepted_by": row["mechanic_id"] and service.mechanic_of(row)}
         if not is_insider:
             told = {"status": None, "accepted_by": None}
         return event("gone", written({"id": row["id"]} | told), number)

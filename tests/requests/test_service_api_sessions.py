@@ -139,6 +139,24 @@ def test_who_takes_over_reads_and_who_had_it_does_not(event, live, mechanic, org
     assert (message["id"], message["author"], message["author_role"]) == (said.pk, author, "mechanic")
 
 
+def test_nobody_reads_the_address_of_a_mechanic_without_a_name(event, organizer, customer, as_person):
+    """Somebody who was made one by e-mail and hasn't told their name yet."""
+    nameless = mechanics.add(organization_id=event.organization_id, email="x@example.net", actor=organizer)
+    mechanics.set_duty(mechanic_id=nameless.pk, on=True, actor=organizer)
+    request = service_request(event, customer=customer, mechanic=nameless)
+    talking.say(session_id=request.session_id, person=nameless.user_profile, body="Hello")
+    api, other = as_person(customer), MechanicFactory(organization=event.organization)
+    late = as_person(other.user_profile).post(f"/api/v1/session-requests/{request.pk}/accept/")
+    assert refused(late) == (409, "already_accepted", {"accepted_by": "Mechanic"})
+    assert api.get(page_of(request)).json()["mechanic"]["display_name"] == "Mechanic"
+    assert api.get(f"{page_of(request)}messages/").json()["results"][0]["author"]["name"] == "Mechanic"
+    for path in ("session-requests/", "service-sessions/", "me/messages/", f"session-requests/{request.pk}/"):
+        assert b"x@example.net" not in api.get(f"/api/v1/{path}").content, path
+    UserProfile.objects.filter(pk=nameless.user_profile_id).update(first_name="Nell")
+    assert api.get(page_of(request)).json()["mechanic"]["display_name"] == "Nell"
+    assert api.get(f"/api/v1/session-requests/{request.pk}/").json()["mechanic"]["display_name"] == "Nell"
+
+
 def test_a_chat(live, mechanic, customer, as_person):
     path, mine, works = f"{page_of(live)}messages/", as_person(customer), as_person(mechanic.user_profile)
     asked = mine.post(path, {"body": "  Hello? "})

@@ -106,6 +106,10 @@ def test_a_version_comes_and_goes_as_the_runbook_says(tmp_path):
         assert "healthy stuck_deliveries" in " ".join(sent.split())
         assert "0 of 0 mended, 0 left." in sent
         assert rows(name, "SELECT status FROM event_messages") == [("sent",)]
+        assert "healthy left_waiting" in " ".join(run("sh", "-c", commands("Lines"), **given).split())
+        helped = " ".join(run("sh", "-c", commands("Help"), **given).split())
+        assert "healthy service-told" in helped
+        assert "0 to mend. Dry run: nothing was changed." in helped
         run("sh", "-c", commands("Roll back"), **given)
         assert [table for table in tables(name) if table in before or "attendance" in table[0]] == before
         left = rows(name, attendees)

@@ -81,9 +81,10 @@ SINCE = [
     OpenApiParameter("last_event_id", OpenApiTypes.STR, "query", description="The same, for who can't send headers."),
 ]
 ON = {307: OpenApiResponse(None, _("The stream is elsewhere: Location says where, with a ticket."))}
-STREAM = """Server-Sent Events (`text/event-stream`), with the token as everywhere, or with `?ticket=`. {} A comment \
-comes every 15 seconds while there is nothing else. The stream ends within an hour, and after 429 and 503 it may be \
-tried again: come back with the last `id` that you have. What is sent is what is so now, so repeats do no harm."""
+STREAM = """Server-Sent Events (`text/event-stream`), with the token as everywhere, or with `?ticket=`. {} \
+Every 15 seconds without news a comment says that the stream lives, and so does an event `alive`. It ends within an \
+hour, and after 429 and 503 it may be tried again: come back with the last `id` that you have. What is sent is what is \
+so now, so repeats do no harm."""
 
 
 class Elsewhere(APIView):

@@ -86,7 +86,7 @@ class Exchange:
         except (DomainError, APIException) as error:
             await self._refuse(error)
         except (DatabaseError, InterfaceError) as error:
-            log.warning("stream.unavailable", exc_info=error)
+            log.warning("stream.unavailable", reason=repr(error))
             await self._refuse(translate(error) or Unavailable())
 
     async def _answer(self):

@@ -11,13 +11,13 @@ import redis
 import redis.asyncio
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext_lazy as _
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from rest_framework.exceptions import AuthenticationFailed
 
-from config.errors import NotFound
+from config.errors import NotFound, Unavailable
 
 from ..api.stream import MOST_EACH, TooManyStreams, newest
 from ..operations.taking import CHANNEL
@@ -146,6 +146,7 @@ class Hub:
     def __init__(self):
         self.connections: set[Connection] = set()
         self.entering: list[Connection] = []
+        self._one_by_one = 0
         self._of_person = Counter()
         self._standings: dict[UUID, tuple] = {}
         self._last = None
@@ -231,35 +232,39 @@ class Hub:
 
     async def _look_and_go_on(self):
         """Whatever happens: a reader that has stopped would be a stream that is silent for good."""
+        self._is_worth_it.clear()
+        at_once = 1 if self._one_by_one else ENTER_AT_ONCE
+        self._one_by_one = max(0, self._one_by_one - 1)
+        entering, self.entering = self.entering[:at_once], self.entering[at_once:]
+        entering = [one for one in entering if not one.entered.done()]
         try:
-            await self._look()
+            await self._look(entering)
             if not self._database_is_there:
                 log.info("stream.database_back")
             self._database_is_there = True
-        except (DatabaseError, InterfaceError) as error:
+        except (OperationalError, InterfaceError) as error:
             if self._database_is_there:
                 log.warning("stream.database_away", reason=repr(error))
             self._database_is_there = False
         except Exception as error:
-            # What can't be read now can't be read by the next look either: all come back, and get what there is.
             log.error("stream.look_failed", exc_info=error)
-            self._last = None
-            for connection in self.connections:
-                connection.end()
-
-    async def _look(self):
-        self._is_worth_it.clear()
-        entering, self.entering = self.entering[:ENTER_AT_ONCE], self.entering[ENTER_AT_ONCE:]
-        entering = [one for one in entering if not one.entered.done()]
-        try:
-            if self._last is None:
-                self._last = await self._ask(newest)
-            found = await self._ask(reading.look, self._wanted(entering))
-        except Exception as error:
+            if len(entering) > 1:  # one of them asks for what can't be read
+                self.entering[:0], self._one_by_one, entering = entering, len(entering), []
+                self._is_worth_it.set()
+            elif not entering:
+                # What can't be read now can't be read by the next look either. All come back, and get what there is.
+                self._last = None
+                for connection in self.connections:
+                    connection.end()
+        finally:
             for connection in entering:
                 if not connection.entered.done():
-                    connection.entered.set_exception(error)
-            raise
+                    connection.entered.set_exception(Unavailable())
+
+    async def _look(self, entering):
+        if self._last is None:
+            self._last = await self._ask(newest)
+        found = await self._ask(reading.look, self._wanted(entering))
         self._last = found.last
         self._deliver(found)
         self._let_in(entering, found)

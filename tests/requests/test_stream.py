@@ -506,6 +506,21 @@ def test_the_stream_is_killed_and_comes_back_and_nothing_is_missed(event, tmp_pa
         until(lambda: all(str(later.pk) in one.requests for one in (shown, others)))
 
 
+def test_a_row_that_cannot_be_read_blinds_only_those_who_would_see_it(event, stream, wall):
+    organizer, other = member(event.organization, "organizer"), UserProfileFactory()
+    shown, others = on(wall, stream, organizer), on(wall, stream, other)
+    request = service_request(event)
+    until(lambda: shown.requests)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE session_requests SET waiting_since = 'infinity'")
+        until(lambda: others.openings > 1 and shown.status == 503)
+        own = service_request(EventFactory(), customer=other)
+        until(lambda: str(own.pk) in others.requests)
+        cursor.execute("UPDATE session_requests SET waiting_since = now()")
+    until(lambda: shown.is_open and shown.statuses() == {str(request.pk): "pending"})
+    assert [line for line in stream.lines() if line.get("event") == "stream.look_failed"]
+
+
 def test_postgresql_ends_its_connections_and_nobody_notices(event, stream, screen):
     shown = screen(MechanicFactory(organization=event.organization).user_profile)
     for _ in range(2):

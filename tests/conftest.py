@@ -32,6 +32,7 @@ LONGEST = (
     "attendance/test_door_page.py",
     "config/test_openapi.py",
     "config/test_deploy.py",
+    "requests/test_stream.py",
     "config/test_admin.py",
     "messaging/test_linking_docs.py",
     "messaging/test_admin_messages.py",

@@ -30,7 +30,7 @@ LOOKS, LOOKS_ALONE = 1.0, 0.25
 """Seconds after which the database is looked at though nobody said that it is worth it; and while Redis is away."""
 GATHERS = 0.02
 """Seconds in which what several commit at once becomes one look."""
-ENTER_AT_ONCE = 50
+ENTER_AT_ONCE = 25
 """Newcomers in one look: when all come back at once, news isn't held up for longer than by so many."""
 ALIVE = b":\nevent: alive\ndata: {}\n\n"
 """A comment, as usual; and an event, as a browser's EventSource shows its page no comments."""
@@ -104,6 +104,11 @@ class OfRequests(Connection):
         self.joining = Joining(person_id, since)
         self.shown: set[UUID] = set()
 
+    def asks_for_less(self) -> bool:
+        """For what the person sees, without what they don't see any more; False where that is what they asked for."""
+        had, self.joining = self.joining, self.joining._replace(since=None)
+        return had != self.joining
+
     def list(self, listing) -> None:
         self.shown = set(listing.ids)
         self.put(listing.body)
@@ -130,6 +135,9 @@ class OfSession(Connection):
     def __init__(self, person_id, session_id: UUID, since: int):
         super().__init__(person_id)
         self.following = Following(session_id, person_id, since)
+
+    def asks_for_less(self) -> bool:
+        return False
 
     def tell(self, told) -> None:
         if told is None:
@@ -248,18 +256,22 @@ class Hub:
             self._database_is_there = False
         except Exception as error:
             log.error("stream.look_failed", exc_info=error)
-            if len(entering) > 1:  # one of them asks for what can't be read
-                self.entering[:0], self._one_by_one, entering = entering, len(entering), []
-                self._is_worth_it.set()
-            elif not entering:
+            if not entering:
                 # What can't be read now can't be read by the next look either. All come back, and get what there is.
                 self._last = None
                 for connection in self.connections:
                     connection.end()
+            # One of them asks for what can't be read: each by themselves, and then for what they see and no more.
+            again = [one for one in entering if len(entering) > 1 or one.asks_for_less()]
+            self.entering[:0] = again
+            self._one_by_one += len(again)
+            entering = [one for one in entering if one not in again]
         finally:
             for connection in entering:
                 if not connection.entered.done():
                     connection.entered.set_exception(Unavailable())
+            if self.entering:
+                self._is_worth_it.set()
 
     async def _look(self, entering):
         if self._last is None:
@@ -268,7 +280,7 @@ class Hub:
         self._last = found.last
         self._deliver(found)
         self._let_in(entering, found)
-        if found.more or self.entering:
+        if found.more:
             self._is_worth_it.set()
 
     async def _ask(self, question, *arguments):

@@ -235,7 +235,7 @@ def _sees(people, requests) -> dict[UUID, set[UUID]]:
     if not people:
         return {}
     theirs = ArraySubquery(requests.seen_by(OuterRef("pk")).order_by().values("pk"))
-    rows = UserProfile.objects.filter(pk__in=people).values_list("pk", theirs)
+    rows = UserProfile.objects.filter(pk__in=people).order_by().values_list("pk", theirs)
     return {person_id: set(ids) for person_id, ids in rows}
 
 
@@ -281,7 +281,7 @@ def standings(people) -> dict[UUID, tuple | None]:
     looks = Membership.objects.filter(user_profile=OuterRef("pk"), role__in=Role.LOOK).order_by("organization")
     helps = Mechanic.objects.on_duty().filter(user_profile=OuterRef("pk")).order_by("pk")
     at = Mechanic.events.through.objects.filter(mechanic__user_profile=OuterRef("pk")).order_by("pk")
-    rows = UserProfile.objects.active().filter(pk__in=people)
+    rows = UserProfile.objects.active().filter(pk__in=people).order_by()
     rows = rows.values_list(
         "pk",
         "is_superuser",

@@ -495,6 +495,14 @@ class Migration(migrations.Migration):
             model_name='sessionrequest',
             index=models.Index(models.F('mechanic'), models.F('id'), condition=models.Q(('mechanic__isnull', False)), name='session_requests_mechanic'),
         ),
+        migrations.AddIndex(
+            model_name='sessionrequest',
+            index=models.Index(models.F('mechanic'), condition=models.Q(('closed_at', None), ('status', 'accepted')), name='session_requests_in_hand'),
+        ),
+        migrations.AddIndex(
+            model_name='sessionrequest',
+            index=models.Index(models.F('organization'), models.F('updated_at'), name='session_requests_changed'),
+        ),
         migrations.AddConstraint(
             model_name='sessionrequest',
             constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'accepted', 'cancelled', 'unattended', 'completed'])), name='requests_sessionrequest_status_known'),

@@ -486,6 +486,9 @@ class SessionRequest(models.Model):
             models.Index("organization", F("id").desc(), name="session_requests_desk"),
             models.Index("customer", "id", name="session_requests_customer"),
             models.Index("mechanic", "id", condition=Q(mechanic__isnull=False), name="session_requests_mechanic"),
+            models.Index("mechanic", condition=Q(status="accepted", closed_at=None), name="session_requests_in_hand"),
+            # For whoever keeps a copy.
+            models.Index("organization", "updated_at", name="session_requests_changed"),
         ]
         triggers = [
             touched(),

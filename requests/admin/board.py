@@ -110,13 +110,6 @@ class Viewer:
         return any(one.on_duty for one in self.mine)
 
 
-def serves(mechanic, request) -> bool:
-    """Mechanic.serves of one whose events were loaded before."""
-    return mechanic.organization_id == request.organization_id and (
-        mechanic.serves_all or any(one.pk == request.event_id for one in mechanic.events.all())
-    )
-
-
 # -- What stands on it -------------------------------------------------------------------------------------
 
 
@@ -192,40 +185,34 @@ def described(request, viewer, on_duty) -> dict:
     person, live = viewer.person, request.status in RequestStatus.LIVE
     manages = live and person.has_perm("requests.assign_sessionrequest", request)
     own = request.mechanic is not None and request.mechanic.user_profile_id == person.pk
-    others = [
-        one
-        for one in on_duty
-        if manages
-        and serves(one, request)
-        and one.pk != request.mechanic_id
-        and one.user_profile_id != request.customer_id
-    ]
+    serving = [one for one in on_duty if one.serves(request.organization_id, request.event_id)]
+    fit = [one for one in serving if one.user_profile_id != request.customer_id]
     return {
         "row": request,
         "zone": zone_of(request),
         "where": request.event or request.organization,
         "short": f"{request.notes[: SHORT - 1].rstrip()}…" if len(request.notes) > SHORT else "",
         "age": timesince(request.created_at, depth=1),
-        "told": told_words(request) if request.is_open else "",
+        "told": told_words(request, fit) if request.is_open else "",
         "waited": duration(request.first_accepted_at and request.first_accepted_at - request.created_at),
         "took": duration(request.closed_at and request.accepted_at and request.closed_at - request.accepted_at),
         "own": own,
         "may_accept": request.is_open
         and request.customer_id != person.pk
-        and any(one.on_duty and serves(one, request) for one in viewer.mine),
+        and any(one.on_duty and one.serves(request.organization_id, request.event_id) for one in viewer.mine),
         "may_move": request.status == RequestStatus.ACCEPTED and (own or manages),
         "manages": manages,
-        "others": others,
+        "others": [one for one in fit if manages and one.pk != request.mechanic_id],
     }
 
 
-def told_words(request) -> str:
-    """Who has heard of it by now."""
+def told_words(request, on_duty) -> str:
+    """Who has heard of it by now; where none of those ``on_duty`` who serve it knows about it, all have."""
     if request.told == telling.ORGANIZERS:
         return _("Told: everybody on duty, and the organisers")
     if request.notification_sent_at is None:
         return _("Nobody was told: nobody who serves it is on duty") if request.told else _("Nobody has been told yet")
-    if request.told == telling.SKILLED and request.skill:
+    if request.told == telling.SKILLED and any(request.skill in one.skills for one in on_duty):
         return _("Told: who knows about “{}” first").format(request.skill)
     return _("Told: everybody on duty")
 

@@ -122,10 +122,18 @@ class Mechanic(models.Model):
         return called(self.display_name, "" if self.display_name else self.user_profile.get_full_name())
 
     def serves(self, organization_id, event_id) -> bool:
-        """One query, unless they serve the whole organisation."""
+        """One query, unless they serve the whole organisation or their events were loaded before."""
         return self.organization_id == organization_id and (
-            self.serves_all or (event_id is not None and self.events.filter(pk=event_id).exists())
+            self.serves_all or event_id in {event.pk for event in self.events.all()}
         )
+
+
+class MechanicEvent(Mechanic.events.through):
+    """Carries the triggers on who serves which event."""
+
+    class Meta:
+        proxy = True
+        triggers = triggers.serving_signals()
 
 
 class ServiceSettings(models.Model):

@@ -347,14 +347,6 @@ class SessionRequestQuerySet(ScopedQuerySet):
         accepted = self.filter(status=RequestStatus.ACCEPTED, session__warned_at=None).with_deadlines()
         return accepted.filter(remind_at__lte=at or Now())
 
-    def takeable_by(self, person):
-        """What the person may accept now: open, of somebody else, while they are on duty and serve its event.
-
-        ``person``: a UserProfile's id, or an OuterRef to one.
-        """
-        mine = Mechanic.objects.on_duty().serving(OuterRef("organization"), OuterRef("event"))
-        return self.open().exclude(customer=person).filter(models.Exists(mine.filter(user_profile=outer(person))))
-
     def seen_by(self, person):
         """A customer's own; what a mechanic may take, and what they have taken; all of the organisations that the
         person looks after, but for its customers' own words with the mechanic, which nobody sees.

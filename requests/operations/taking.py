@@ -190,9 +190,11 @@ def _is_free(request, mechanic, over) -> bool:
 def release(*, request_id, actor) -> Outcome:
     """The mechanic, or an organiser, hands it back: it keeps its place in line, and the customer is told.
 
-    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed.
+    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed; releasing twice changes nothing.
     """
     request, session = _of_mechanic(request_id, actor, back=True)
+    if request.status in RequestStatus.OPEN:
+        return Outcome(request, changed=False)
     back_to_line(request, session, reason="released", actor=actor)
     return Outcome(request, changed=True)
 
@@ -411,12 +413,17 @@ def _may(request, actor) -> bool:
 
 def _of_mechanic(request_id, actor, already=None, back=False) -> tuple[SessionRequest, ServiceSession]:
     """Accepted, or in the status ``already``; locked, for whoever has it, or an organiser; to go ``back``, in its
-    customer's turn. Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed."""
+    customer's turn, unless they gave it back already.
+
+    Raises NotFound, NotAllowed, NotAccepted, NotYours, RequestClosed.
+    """
     found = _seen_or_had(request_id, actor)
     if back:
         in_turn(turn_of(found.customer_id))
     request, session = locked(request_id)
     request.event = found.event
+    if back and request.status in RequestStatus.OPEN and _released(request, actor):
+        return request, session
     if not _may(request, actor):
         was = request.log.filter(to_mechanic__user_profile=actor.pk).exists()
         raise NotYours if was else NotAllowed
@@ -425,6 +432,12 @@ def _of_mechanic(request_id, actor, already=None, back=False) -> tuple[SessionRe
     if request.status in RequestStatus.OPEN:
         raise NotAccepted
     return request, session
+
+
+def _released(request, actor) -> bool:
+    """Whether giving it back was the last that happened to it, and by them."""
+    last = request.log.order_by("pk").last()
+    return last is not None and last.reason == "released" and last.actor_id == actor.pk
 
 
 def _after_commit(what, request, **more):

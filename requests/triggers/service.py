@@ -321,7 +321,7 @@ def request_logged() -> list[Trigger]:
 # -- For screens -------------------------------------------------------------------------------------------
 
 
-def _signal(operation, columns, values, unseen=()) -> Trigger:
+def _signal(operation, columns, values, unseen=(), name="signals") -> Trigger:
     """At commit, in turn: ids are given in the order in which they become visible, so that whoever has read one
     misses none before it. Not earlier, as everybody would wait for a transaction that idles.
 
@@ -329,7 +329,7 @@ def _signal(operation, columns, values, unseen=()) -> Trigger:
     """
     ignored = ", ".join(f"'{one}'" for one in ("updated_at", *unseen))
     return Trigger(
-        name="signals",
+        name=name,
         when=pgtrigger.After,
         operation=operation,
         timing=pgtrigger.Deferred,
@@ -360,3 +360,13 @@ def message_signals() -> Trigger:
 def mechanic_signals() -> Trigger:
     """Whoever goes on or off duty sees another list from then on."""
     return _signal(pgtrigger.Insert | pgtrigger.Update, "kind, user_profile_id", "'mechanic', NEW.user_profile_id")
+
+
+def serving_signals() -> list[Trigger]:
+    """So does whoever serves other events from then on."""
+
+    def trigger(operation, row):
+        person = f"(SELECT user_profile_id FROM mechanics WHERE id = {row}.mechanic_id)"
+        return _signal(operation, "kind, user_profile_id", f"'mechanic', {person}", name=f"signals_{operation}".lower())
+
+    return [trigger(pgtrigger.Insert, "NEW"), trigger(pgtrigger.Delete, "OLD")]

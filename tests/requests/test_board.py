@@ -178,6 +178,8 @@ def test_unattended_come_first_then_urgent_then_the_oldest(event, bench, desk):
 
 def test_a_card_says_what_it_is_about_and_who_was_told(event, bench, mechanic):
     long = "The bottom bracket creaks under load. " * 10
+    mechanic.skills = ["brakes"]
+    mechanic.save()
     ask(event, "Cara", minutes=3, concern=long, skill="brakes", plan="gold", session_type="video")
     assert "Nobody has been told yet" in text(bench.get(BOARD))
     telling.tell_waiting()
@@ -185,6 +187,9 @@ def test_a_card_says_what_it_is_about_and_who_was_told(event, bench, mechanic):
     for piece in ("Video call", "brakes", "gold", "Harbour Ride", "Read all", "Told: who knows about “brakes” first"):
         assert piece in html, piece
     assert long.strip() in html and "3\xa0minutes" in html
+    mechanic.skills = []
+    mechanic.save()
+    assert "Told: everybody on duty" in text(bench.get(BOARD))
     telling.tell_waiting(at=timezone.now() + timedelta(minutes=6))
     assert "Told: everybody on duty" in text(bench.get(BOARD))
     SessionRequest.objects.update(waiting_since=timezone.now() - timedelta(minutes=11))

@@ -594,6 +594,14 @@ def test_what_no_screen_shows_is_no_signal(pending):
     assert list(kinds) == [("request", pending.session_id), ("session", pending.session_id)]
 
 
+def test_whoever_serves_other_events_sees_another_list(event, mechanic):
+    before = ServiceSignal.objects.count()
+    mechanic.events.add(event)
+    run("DELETE FROM mechanic_events")
+    found = ServiceSignal.objects.order_by("pk").values_list("kind", "user_profile")[before:]
+    assert list(found) == [("mechanic", mechanic.user_profile_id)] * 2
+
+
 def test_times_are_the_database_s(accepted, mechanic):
     """Returned by SQL, it waits anew, and nobody has heard of that."""
     before = SessionRequest.objects.get(pk=accepted.pk)

@@ -10,9 +10,12 @@ log = structlog.get_logger(__name__)
 
 
 def one_by_one(rows, act) -> int:
-    """For sweeps: ``act(pk=…)`` on each row, so that one that is refused holds up none of the others, and is looked
-    at again the next time. What the acts returned, added up."""
-    done = 0
+    """For sweeps: ``act(pk=…)`` on each row, so that one that is refused, or fails, holds up none of the others, and is
+    looked at again the next time. What the acts returned, added up.
+
+    Raises ExceptionGroup after the last one, where some failed in a way that nobody foresaw.
+    """
+    done, failed = 0, []
     for pk in rows.order_by("pk").values_list("pk", flat=True):
         try:
             done += act(pk=pk)
@@ -20,6 +23,11 @@ def one_by_one(rows, act) -> int:
             log.info("sweep.busy", model=rows.model._meta.label, pk=str(pk))
         except DomainError as error:
             log.warning("sweep.refused", model=rows.model._meta.label, pk=str(pk), code=error.code, reason=str(error))
+        except Exception as error:
+            error.add_note(f"{rows.model._meta.label} {pk}")
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup("A sweep could not do all of it", failed)
     return done
 
 

@@ -1,5 +1,7 @@
 """Sweeps: what an on_commit or a raw SQL statement left undone."""
 
+from contextlib import ExitStack
+
 import structlog
 from celery import shared_task
 from django.db.models import F, Q
@@ -43,11 +45,11 @@ def tell_of_requests_daily():
 
 @shared_task(base=Persistent)
 def watch_service_requests():
-    """What waits for too long or is left alone, and who is to hear of what waits."""
-    taking.mark_unattended()
-    taking.return_idle()
-    taking.remind_idle()
-    telling.tell_waiting()
+    """What waits for too long or is left alone, and who is to hear of what waits. Each has its turn, whatever became
+    of the one before."""
+    with ExitStack() as last_to_first:
+        for sweep in (telling.tell_waiting, taking.remind_idle, taking.return_idle, taking.mark_unattended):
+            last_to_first.callback(sweep)
 
 
 @shared_task

@@ -262,9 +262,21 @@ class _House:
         helper = self.mechanics[slot.helper] if slot.status == ACCEPTED else None
         if helper and not (helper.active and helper.on_duty):
             return
+        if last is not None and last.status == ACCEPTED and self._is_stale(slot, last):
+            self._end([last], {last.pk: (None, last.session.last_activity_at + 3 * MINUTE)}, RequestStatus.COMPLETED)
         if last is None or last.status in RequestStatus.OVER or self._was_touched(last):
             last = self._ask(slot, made.count(), helper)
-        self._renew(slot, last, helper)
+            self._say(slot, last, helper)
+        else:
+            self._renew(slot, last, helper)
+
+    def _is_stale(self, slot, request) -> bool:
+        """Nothing that was said can be dated otherwise."""
+        return request.session.messages.filter(created_at__lt=self._accepted_at(slot)).exists()
+
+    def _accepted_at(self, slot) -> datetime:
+        """After a fifth of its time."""
+        return self.now - slot.age * MINUTE * 4 / 5
 
     def _was_touched(self, request) -> bool:
         said = request.session.messages.filter(created_at__gt=self.demo.anchor)
@@ -286,10 +298,8 @@ class _House:
         request.session.save()
         request.save()
         self._date([request])
-        self._say(slot, request, helper)
 
     def _arrange(self, slot, request, helper):
-        """It waited for a fifth of its time, where somebody has it."""
         at = self.now - slot.age * MINUTE
         request.status, request.mechanic, request.accepted_at = slot.status, None, None
         request.created_at = request.waiting_since = at
@@ -297,15 +307,13 @@ class _House:
         request.told = telling.ORGANIZERS if slot.status == UNATTENDED else telling.ON_DUTY
         request.notification_sent_at = at + timedelta(seconds=2)
         if helper:
-            self._take(request, helper, at + MINUTE * slot.age / 5)
+            self._take(request, helper, self._accepted_at(slot))
             request.session.last_activity_at = self.now - MINUTE
         request.first_accepted_at = request.accepted_at
         request.session.warned_at = None
 
     def _say(self, slot, request, helper):
-        """Anew, as nothing that was said can be dated otherwise."""
         lines = texts.CHATS.get(slot.name, ())
-        request.session.messages.all().delete()
         until = self.now - MINUTE
         step = (until - request.accepted_at) / (len(lines) + 1) if lines else None
         rows = [

@@ -112,11 +112,13 @@ class Mechanic(models.Model):
                 violation_error_message=_("This person is a mechanic here already."),
             ),
             models.CheckConstraint(condition=Q(active=True) | Q(on_duty=False), name="requests_mechanic_duty_active"),
+            # What composite foreign keys refer to.
+            models.UniqueConstraint(fields=["id", "organization"], name="requests_mechanic_identity"),
         ]
         indexes = [
             models.Index("organization", condition=Q(on_duty=True), name="mechanics_on_duty"),
         ]
-        triggers = [touched(), triggers.mechanic_stays_itself(), triggers.mechanic_signals()]
+        triggers = [touched(), triggers.mechanic_stays_itself(), triggers.mechanic_named(), triggers.mechanic_signals()]
 
     def __str__(self):
         return called(self.display_name, "" if self.display_name else self.user_profile.get_full_name())

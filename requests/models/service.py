@@ -91,6 +91,12 @@ def of_event(name) -> CompositeForeignKey:
     )
 
 
+def of_mechanic(name) -> CompositeForeignKey:
+    return CompositeForeignKey(
+        name=name, fields=["mechanic", "organization"], to="requests.Mechanic", to_fields=["id", "organization"]
+    )
+
+
 class Intake(models.Model):
     """What a customer told when they asked. ``idempotency_key``: a retried call finds what the first one made."""
 
@@ -120,7 +126,7 @@ class Intake(models.Model):
             no_longer_than("concern", LONGEST, "requests_intake_concern_length"),
             of_event("requests_intake_event_of_organization"),
         ]
-        triggers = [triggers.intake_filled()]
+        triggers = [triggers.intake_kept_right()]
 
     def __str__(self):
         return f"{self.customer}"
@@ -228,6 +234,7 @@ class ServiceSession(models.Model):
             # What a request's composite foreign key refers to.
             models.UniqueConstraint(fields=["id", "organization", "customer"], name="requests_servicesession_identity"),
             of_event("requests_servicesession_event_of_organization"),
+            of_mechanic("requests_servicesession_mechanic_of_organization"),
         ]
         indexes = [
             models.Index("last_activity_at", condition=Q(status=ServiceStatus.LIVE), name="service_sessions_idle"),
@@ -296,7 +303,7 @@ class SessionMessage(models.Model):
             )
         ]
         indexes = [models.Index("session", "id", name="service_messages_session")]
-        triggers = [triggers.message_signals(), triggers.message_of_participant(), triggers.message_stays()]
+        triggers = [triggers.message_signals(), triggers.message_of_participant(), *triggers.message_stays()]
 
 
 UNATTENDED_FIRST = Case(When(status=RequestStatus.UNATTENDED, then=Value(0)), default=Value(1))
@@ -472,6 +479,7 @@ class SessionRequest(models.Model):
                 to_fields=["id", "organization", "customer"],
             ),
             of_event("requests_sessionrequest_event_of_organization"),
+            of_mechanic("requests_sessionrequest_mechanic_of_organization"),
         ]
         indexes = [
             models.Index("organization", "created_at", condition=Q(closed_at=None), name="session_requests_board"),

@@ -220,8 +220,8 @@ BACKFILL = "backfill"
 def backfill_requests(*, rows) -> int:
     """Gives each of these sessions (by primary key) the request that it lacks, marked as the backfill's.
 
-    What can't be what it says is mended: one whose mechanic is its customer has none and is pending again; and of a
-    customer who has another request waiting already, it is cancelled.
+    What can't be what it says is mended: one whose mechanic is its customer, or another organisation's, has none and
+    is pending again; and of a customer who has another request waiting already, it is cancelled.
     """
     made = 0
     for session_id in sorted(rows):
@@ -242,8 +242,12 @@ REQUEST_OF = {
 }
 
 
+def _may_have(mechanic, session) -> bool:
+    return mechanic.user_profile_id != session.customer_id and mechanic.organization_id == session.organization_id
+
+
 def _backfill(session):
-    if session.mechanic and session.mechanic.user_profile_id == session.customer_id:
+    if session.mechanic and not _may_have(session.mechanic, session):
         session.mechanic = None
         session.status = ServiceStatus.PENDING if session.status == ServiceStatus.LIVE else session.status
     waits = SessionRequest.objects.open().filter(customer=session.customer_id).exists()

@@ -84,9 +84,8 @@ def with_others_in_it():
 
 
 def seat(*, rows) -> int:
-    """How many of these sessions (by primary key) have the right people in them now. Who is missing is let in by the
-    database, when somebody writes the mechanic anew; it takes nobody out. Where session and request disagree, it
-    wants that mended first."""
+    """How many of these sessions (by primary key) have the right people in them now. The database puts that right when
+    somebody writes the mechanic anew. Where session and request disagree, it wants that mended first."""
     broken = disagreeing().values("pk").union(ServiceSession.objects.open().without_request().values("pk"))
     wrong = with_others_in_it().filter(pk__in=rows).exclude(pk__in=broken)
     locked = ServiceSession.objects.filter(pk__in=list(wrong.values_list("pk", flat=True)))

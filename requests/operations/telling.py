@@ -196,8 +196,8 @@ def _had(request) -> set:
     """Whoever it came back from, if anybody: they know."""
     if request.waiting_since == request.created_at:
         return set()
-    last = request.log.filter(to_status=RequestStatus.PENDING).order_by("pk").last()
-    return set() if last is None or last.from_mechanic is None else {last.from_mechanic.user_profile_id}
+    last = request.log.filter(to_status=RequestStatus.PENDING).order_by("-pk").values("from_mechanic")[:1]
+    return set(Mechanic.objects.filter(pk__in=last).values_list("user_profile", flat=True))
 
 
 def _loud(request, said) -> Notice:

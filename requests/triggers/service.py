@@ -10,7 +10,9 @@ SESSION_STAYS = "requests_servicesession_stays_itself"
 REQUEST_STAYS = "requests_sessionrequest_stays_itself"
 OVER = "requests_sessionrequest_over_stays_over"
 NOT_OWN = "requests_sessionrequest_not_ones_own"
+INTAKE_STAYS = "requests_intake_stays_itself"
 MECHANIC_STAYS = "requests_mechanic_stays_itself"
+MECHANIC_NAMED = "requests_mechanic_named_on_record"
 PARTICIPANTS = "requests_sessionparticipant_of_session"
 MESSAGE_BY_PARTICIPANT = "requests_sessionmessage_by_participant"
 MESSAGE_WHILE_OPEN = "requests_sessionmessage_while_open"
@@ -24,8 +26,9 @@ SIGNALS = "service_signals"
 # -- A session and its request ---------------------------------------------------------------------------
 
 
-def _agreement(session_id: str) -> str:
-    """PL/pgSQL for a deferred trigger: an open session has its request, and the two say the same at commit.
+def _agreement(session_id: str, lost: str = "false") -> str:
+    """PL/pgSQL for a deferred trigger: an open session has its request, and the two say the same at commit. Where its
+    request was ``lost``, a session that is over is refused too.
 
     Reads both rows anew, as NEW and OLD may be older than the commit, and locks the session: whoever changes
     either meets the others there.
@@ -35,7 +38,7 @@ def _agreement(session_id: str) -> str:
         SELECT s.status AS session, s.mechanic_id AS of_session, r.status AS request, r.mechanic_id AS of_request
         INTO found FROM service_sessions s LEFT JOIN session_requests r ON r.session_id = s.id
         WHERE s.id = {session_id};
-        IF found.session IN ('pending', 'live') AND found.request IS NULL THEN
+        IF found.request IS NULL AND (found.session IN ('pending', 'live') OR found.session IS NOT NULL AND {lost}) THEN
             {violation(HAS_REQUEST, "service session % is % but has no request", session_id, "found.session")}
         ELSIF found.request IS NOT NULL AND (
             found.session <> CASE found.request
@@ -68,7 +71,7 @@ def request_of_session() -> Trigger:
         declare=[("found", "record")],
         func=f"""
             IF TG_OP = 'DELETE' THEN
-                {_agreement("OLD.session_id")}
+                {_agreement("OLD.session_id", lost="true")}
             ELSE
                 {_agreement("NEW.session_id")}
             END IF;
@@ -85,18 +88,33 @@ ORGANIZATION_OF_EVENT = """
 """
 
 
-def intake_filled() -> Trigger:
-    """The organisation is that of the event, where nobody says it."""
+MOVED = """
+    NEW.id <> OLD.id OR NEW.customer_id <> OLD.customer_id OR NEW.event_id IS DISTINCT FROM OLD.event_id
+    OR NEW.organization_id <> OLD.organization_id AND pg_trigger_depth() < 2
+"""
+"""Deeper down it is the event that has another organisation now, and foreign keys that follow it."""
+
+
+def intake_kept_right() -> Trigger:
+    """The organisation is that of the event, where nobody says it; and whose it is, it stays."""
     return Trigger(
-        name="filled",
+        name="kept_right",
         when=pgtrigger.Before,
-        operation=pgtrigger.Insert,
-        func=ORGANIZATION_OF_EVENT + "RETURN NEW;",
+        operation=pgtrigger.Insert | pgtrigger.Update,
+        func=f"""
+            IF TG_OP = 'INSERT' THEN
+                {ORGANIZATION_OF_EVENT}
+            ELSIF {MOVED} THEN
+                {violation(INTAKE_STAYS, "an intake keeps its customer, its event and its organisation")}
+            END IF;
+            RETURN NEW;
+        """,
     )
 
 
 def session_kept_right() -> Trigger:
-    """Whose it is, it stays; what is over, stays over; and when it ended is written along with that."""
+    """Whose it is, it stays, and it is that of its intake; what is over, stays over, and with whom, but for a session
+    that its request contradicts; and when it ended is written along with that."""
     return Trigger(
         name="kept_right",
         when=pgtrigger.Before,
@@ -109,13 +127,26 @@ def session_kept_right() -> Trigger:
                 NEW.organization_id := coalesce(NEW.organization_id, asked.organization_id);
                 {ORGANIZATION_OF_EVENT}
             ELSE
-                IF NEW.id <> OLD.id OR NEW.customer_id <> OLD.customer_id
-                    OR OLD.intake_id IS NOT NULL AND NEW.intake_id IS DISTINCT FROM OLD.intake_id THEN
-                    {violation(SESSION_STAYS, "a service session keeps its customer and its intake")}
+                IF {MOVED} OR OLD.intake_id IS NOT NULL AND NEW.intake_id IS DISTINCT FROM OLD.intake_id THEN
+                    {violation(SESSION_STAYS, "a service session keeps its customer, its event and its intake")}
                 END IF;
                 IF OLD.status IN ('completed', 'cancelled') AND NEW.status <> OLD.status THEN
                     {violation(OVER, "a session that is % does not become %", "OLD.status", "NEW.status")}
                 END IF;
+                IF OLD.status IN ('completed', 'cancelled') AND NEW.mechanic_id IS DISTINCT FROM OLD.mechanic_id
+                    AND EXISTS (
+                        SELECT FROM session_requests
+                        WHERE session_id = NEW.id AND mechanic_id IS DISTINCT FROM NEW.mechanic_id
+                    ) THEN
+                    {violation(OVER, "a session that is % keeps its mechanic", "OLD.status")}
+                END IF;
+            END IF;
+            IF NEW.intake_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.intake_id IS DISTINCT FROM OLD.intake_id)
+                AND NOT EXISTS (
+                SELECT FROM intakes WHERE id = NEW.intake_id AND customer_id = NEW.customer_id
+                    AND event_id IS NOT DISTINCT FROM NEW.event_id
+            ) THEN
+                {violation(SESSION_STAYS, "a service session has the customer and the event of its intake")}
             END IF;
             IF NEW.status = 'live' THEN
                 NEW.started_at := coalesce(NEW.started_at, clock_timestamp());
@@ -142,12 +173,23 @@ def request_kept_right() -> Trigger:
                 SELECT organization_id, event_id INTO served FROM service_sessions WHERE id = NEW.session_id;
                 NEW.organization_id := coalesce(NEW.organization_id, served.organization_id);
                 NEW.event_id := coalesce(NEW.event_id, served.event_id);
+                IF NEW.event_id IS DISTINCT FROM served.event_id THEN
+                    {violation(REQUEST_STAYS, "a service request has the event of its session")}
+                END IF;
             ELSE
-                IF NEW.id <> OLD.id OR NEW.session_id <> OLD.session_id OR NEW.customer_id <> OLD.customer_id THEN
-                    {violation(REQUEST_STAYS, "a service request keeps its session and its customer")}
+                IF {MOVED} OR NEW.session_id <> OLD.session_id
+                    OR OLD.first_accepted_at IS NOT NULL AND NEW.first_accepted_at IS NULL THEN
+                    {violation(REQUEST_STAYS, "a service request keeps its session, its customer and its event")}
                 END IF;
                 IF OLD.status IN ('completed', 'cancelled') AND NEW.status <> OLD.status THEN
                     {violation(OVER, "a request that is % does not become %", "OLD.status", "NEW.status")}
+                END IF;
+                IF OLD.status IN ('completed', 'cancelled') AND NEW.mechanic_id IS DISTINCT FROM OLD.mechanic_id
+                    AND EXISTS (
+                        SELECT FROM service_sessions
+                        WHERE id = NEW.session_id AND mechanic_id IS DISTINCT FROM NEW.mechanic_id
+                    ) THEN
+                    {violation(OVER, "a request that is % keeps its mechanic", "OLD.status")}
                 END IF;
                 IF NEW.status = 'pending' AND OLD.status = 'accepted' THEN
                     NEW.waiting_since := clock_timestamp();
@@ -186,29 +228,48 @@ def mechanic_stays_itself() -> Trigger:
     )
 
 
+def mechanic_named() -> Trigger:
+    """Whom the record names is there to be read: who stops is made inactive."""
+    return Trigger(
+        name="named",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Delete,
+        func=f"""
+            IF EXISTS (
+                SELECT FROM session_request_log WHERE organization_id = OLD.organization_id
+                    AND (from_mechanic_id = OLD.id OR to_mechanic_id = OLD.id)
+            ) THEN
+                {violation(MECHANIC_NAMED, "the record of service requests names this mechanic")}
+            END IF;
+            RETURN OLD;
+        """,
+    )
+
+
 def participants_kept() -> Trigger:
     """Whoever the session says is its customer and its mechanic is in it, and nobody else any more.
 
-    Who is in it already stays so; a mechanic written anew makes up for what was loaded past this.
+    Who is in it already stays so; a mechanic written anew puts right what was loaded past this.
     """
     return Trigger(
         name="participants_kept",
         when=pgtrigger.After,
         operation=pgtrigger.Insert | pgtrigger.UpdateOf("mechanic_id"),
+        declare=[("helper", "uuid")],
         func="""
-            INSERT INTO service_session_participants (session_id, user_profile_id, role, joined_at)
-            VALUES (NEW.id, NEW.customer_id, 'customer', clock_timestamp())
-            ON CONFLICT (session_id, user_profile_id) DO NOTHING;
-            IF TG_OP = 'UPDATE' AND NEW.mechanic_id IS DISTINCT FROM OLD.mechanic_id THEN
+            SELECT user_profile_id INTO helper FROM mechanics WHERE id = NEW.mechanic_id;
+            IF TG_OP = 'UPDATE' THEN
                 UPDATE service_session_participants SET left_at = clock_timestamp()
-                WHERE session_id = NEW.id AND role = 'mechanic' AND left_at IS NULL;
+                WHERE session_id = NEW.id AND left_at IS NULL
+                    AND user_profile_id <> NEW.customer_id AND user_profile_id IS DISTINCT FROM helper;
             END IF;
-            IF NEW.mechanic_id IS NOT NULL THEN
-                INSERT INTO service_session_participants AS one (session_id, user_profile_id, role, joined_at)
-                SELECT NEW.id, user_profile_id, 'mechanic', clock_timestamp() FROM mechanics WHERE id = NEW.mechanic_id
-                ON CONFLICT (session_id, user_profile_id) DO UPDATE
-                SET left_at = NULL, joined_at = excluded.joined_at WHERE one.left_at IS NOT NULL;
-            END IF;
+            INSERT INTO service_session_participants AS one (session_id, user_profile_id, role, joined_at)
+            SELECT NEW.id, person, role, clock_timestamp()
+            FROM (VALUES (NEW.customer_id, 'customer'), (helper, 'mechanic')) AS wanted (person, role)
+            WHERE person IS NOT NULL AND (role = 'customer' OR person <> NEW.customer_id)
+            ON CONFLICT (session_id, user_profile_id) DO UPDATE
+            SET left_at = NULL, role = excluded.role, joined_at = excluded.joined_at
+            WHERE one.left_at IS NOT NULL OR one.role <> excluded.role;
             RETURN NULL;
         """,
     )
@@ -258,22 +319,27 @@ def message_of_participant() -> Trigger:
     )
 
 
-def message_stays() -> Trigger:
+def message_stays() -> list[Trigger]:
     """What was said stays as it was said; only what somebody erased had said is emptied."""
-    return Trigger(
-        name="stays_itself",
-        when=pgtrigger.Before,
-        operation=pgtrigger.Update,
-        func=f"""
-            OLD.body := NEW.body;
-            IF NEW IS DISTINCT FROM OLD OR NOT EXISTS (
-                SELECT FROM user_profiles WHERE id = NEW.author_id AND erased_at IS NOT NULL
-            ) THEN
-                {violation(MESSAGE_STAYS, "what was said in a service session stays as it was said")}
-            END IF;
-            RETURN NEW;
-        """,
-    )
+    refuse = violation(MESSAGE_STAYS, "what was said in a service session stays as it was said")
+    return [
+        Trigger(
+            name="stays_itself",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update,
+            func=f"""
+                OLD.body := NEW.body;
+                IF NEW IS DISTINCT FROM OLD OR NOT EXISTS (
+                    SELECT FROM user_profiles WHERE id = NEW.author_id AND erased_at IS NOT NULL
+                ) THEN
+                    {refuse}
+                END IF;
+                RETURN NEW;
+            """,
+        ),
+        Trigger(name="never_deleted", when=pgtrigger.Before, operation=pgtrigger.Delete, func=refuse),
+        never_truncated(MESSAGE_STAYS),
+    ]
 
 
 # -- On record ---------------------------------------------------------------------------------------------

@@ -339,7 +339,7 @@
     } else isOnline = false;
     say();
     setInterval(() => {
-      if (Date.now() - askedAt >= (isOnline ? POLL_BESIDE_THE_STREAM : POLL)) refresh();
+      if (Date.now() - askedAt >= (isOnline && !isLost ? POLL_BESIDE_THE_STREAM : POLL)) refresh();
     }, TICK);
     addEventListener("pageshow", (event) => {
       if (event.persisted) refresh();

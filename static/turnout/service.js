@@ -16,7 +16,7 @@ function follow(root) {
     const token = root.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
     const newer = root.querySelector("[data-newer]");
     const title = document.title;
-    let isOnline = false, isFetching = false, asksAgain = false, isOver = false;
+    let isOnline = false, isLost = false, isFetching = false, asksAgain = false, isOver = false;
     let askedAt = Date.now(), asked = 0, shown = 0, unread = 0, newest = newestOf(root), stream = null;
 
     // -- What is new ------------------------------------------------------------------------------
@@ -36,8 +36,9 @@ function follow(root) {
             } else if (answer.ok) {
                 show(await answer.text(), number);
             }
+            isLost = !answer.ok;
         } catch {
-            // No connection: asked again in a moment.
+            isLost = true; // asked again in a moment, whatever becomes of the stream
         } finally {
             isFetching = false;
             if (asksAgain && !isOver) {
@@ -86,7 +87,10 @@ function follow(root) {
                 }
                 break;
             default:
-                keepTyped(old, part);
+                // What was refused stays to be put right.
+                if (!("refused" in old.dataset && part.querySelector("form"))) {
+                    keepTyped(old, part);
+                }
         }
     }
 
@@ -292,7 +296,7 @@ function follow(root) {
         },
     });
     setInterval(() => {
-        if (!isOver && Date.now() - askedAt >= (isOnline ? POLL_BESIDE_THE_STREAM : POLL)) {
+        if (!isOver && Date.now() - askedAt >= (isOnline && !isLost ? POLL_BESIDE_THE_STREAM : POLL)) {
             refresh();
         }
     }, 1000);

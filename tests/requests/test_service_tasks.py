@@ -155,24 +155,26 @@ def test_telling_that_fails_is_made_up_for_and_not_told_twice(event, mechanic, t
 
 
 @committed
-def test_what_nobody_foresaw_is_tried_again(event):
-    """A defect, not a refusal: after 2, 4 and 8 seconds, and then by the next round."""
+def test_what_nobody_foresaw_is_tried_again_and_holds_up_nothing_else(event, mechanic):
+    """A defect, not a refusal: after 2, 4 and 8 seconds, and then by the next round. All others have been told of."""
     pauses = []
 
     def note(reason, **_kwargs):
         pauses.append(reason.when)
 
-    aged(service_request(event), 11)
+    late, fresh = [aged(service_request(event), 11) for _number in range(3)], service_request(event)
     task_retry.connect(note, weak=False)
     try:
-        with fault("session_request_log", "RAISE EXCEPTION 'no';"):
-            tasks.watch_service_requests.apply()
+        with fault("session_request_log", "RAISE EXCEPTION 'no';", f"NEW.request_id = '{late[1].pk}'"):
+            result = tasks.watch_service_requests.apply()
     finally:
         task_retry.disconnect(note)
     assert sorted(pauses) == [2, 4, 8]
-    assert statuses(SessionRequest.objects.get()) == ["pending"]
+    assert isinstance(result.result, ExceptionGroup)
+    assert statuses(*late, fresh) == ["unattended", "pending", "unattended", "pending"]
+    assert told(mechanic.user_profile) == ["Somebody needs help"] * 4
     tasks.watch_service_requests.apply(throw=True)
-    assert statuses(SessionRequest.objects.get()) == ["unattended"]
+    assert statuses(*late) == ["unattended"] * 3
 
 
 def everything():

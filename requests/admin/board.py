@@ -26,7 +26,7 @@ from events.models.people import Role
 
 from ..models import Mechanic, RequestStatus, ServiceSession, ServiceStatus, SessionRequest
 from ..operations import mechanics, taking, telling
-from .words import duration, zone_of
+from .words import duration, going_back, zone_of
 
 SHOWN = 100
 """Cards of a column."""
@@ -87,7 +87,10 @@ class Viewer:
 
     def __post_init__(self):
         served = Prefetch("events", Event.objects.only("pk"))
-        self.mine = list(mechanics.of_person(self.person).prefetch_related(served).order_by("organization__name", "pk"))
+        rows = with_in_hand(mechanics.of_person(self.person)).prefetch_related(served)
+        self.mine = list(rows.order_by("organization__name", "pk"))
+        for one in self.mine:
+            one.confirm = going_back(one.in_hand)
 
     @property
     def organizations(self):
@@ -108,6 +111,12 @@ class Viewer:
     @property
     def on_duty(self) -> bool:
         return any(one.on_duty for one in self.mine)
+
+    @property
+    def nobody_waits(self) -> str:
+        """To whoever is off duty nobody is shown, which doesn't mean that nobody waits."""
+        sees_all = self.on_duty or self.person.has_perm("requests.view_sessionrequest")
+        return _("Nobody waits.") if sees_all else _("Off duty, you don't see who waits.")
 
 
 # -- What stands on it -------------------------------------------------------------------------------------
@@ -148,7 +157,7 @@ def columns(viewer: Viewer, choice: Choice) -> tuple[list[Column], list[dict]]:
     on_duty = list(duty(viewer, choice))
     shown = []
     for name, title, empty, rows in (
-        ("waiting", _("Waiting"), _("Nobody waits."), waiting),
+        ("waiting", _("Waiting"), viewer.nobody_waits, waiting),
         ("taken", _("In progress"), _("Nothing is in progress."), taken),
         ("done", _("Done today"), _("Nothing was done today yet."), done),
     ):
@@ -169,15 +178,20 @@ def duty(viewer, choice):
         rows = rows.serving(event.values("organization")[:1], choice.event_id)
     elif choice.organization_id is not None:
         rows = rows.filter(organization=choice.organization_id)
-    # Each asked for by an index of what isn't over: a join would count all that they ever had.
-    accepted = SessionRequest.objects.filter(mechanic=OuterRef("pk"), status=RequestStatus.ACCEPTED, closed_at=None)
-    held = Coalesce(Subquery(accepted.order_by().values("mechanic").annotate(held=Count("pk")).values("held")), 0)
     return (
-        rows.select_related("organization", "user_profile")
+        with_in_hand(rows)
+        .select_related("organization", "user_profile")
         .prefetch_related(Prefetch("events", Event.objects.only("pk")))
-        .annotate(in_hand=held)
         .order_by("display_name", "pk")
     )
+
+
+def with_in_hand(rows):
+    """Adds how much of what each has accepted goes on. Asked for by an index of what isn't over: a join would count all
+    that they ever had."""
+    accepted = SessionRequest.objects.filter(mechanic=OuterRef("pk"), status=RequestStatus.ACCEPTED, closed_at=None)
+    held = Subquery(accepted.order_by().values("mechanic").annotate(held=Count("pk")).values("held"))
+    return rows.annotate(in_hand=Coalesce(held, 0))
 
 
 def described(request, viewer, on_duty) -> dict:
@@ -306,11 +320,17 @@ def _cancel(request, key):
     return _("Cancelled: the customer is told.") if outcome.changed else _("It was cancelled already.")
 
 
+class MechanicNeeded(DomainError):
+    code = "mechanic_needed"
+    status = 400
+    message = _("Choose somebody first.")
+
+
 def _give(request, key):
     try:
         mechanic_id = UUID(request.POST.get(f"mechanic-{key}", ""))
     except ValueError:
-        return _("Choose somebody first.")
+        raise MechanicNeeded from None
     outcome = taking.takeover(request_id=key, mechanic_id=mechanic_id, actor=request.user)
     mechanic = Mechanic.objects.select_related("user_profile").get(pk=mechanic_id)
     return (_("{} has it now.") if outcome.changed else _("{} has it already.")).format(mechanic)
@@ -338,7 +358,8 @@ DOES = {
 
 
 def _act(request):
-    """``act=accept:<id of the request>``. Answers a script with what it did, a form with the board again."""
+    """``act=accept:<id of the request>``. Answers a script with what it did and where to ``go`` then, if anywhere; a
+    form with that page, or the board again."""
     name, _colon, key = request.POST.get("act", "").partition(":")
     try:
         does, key = DOES[name], UUID(key)
@@ -350,13 +371,20 @@ def _act(request):
         said, refused = _("Somebody else has it, or it is over."), NotFound
     except DomainError as error:
         said, refused = str(error), error
-    if "application/json" in request.headers.get("Accept", ""):
-        return JsonResponse({"done": refused is None, "said": said}, status=refused.status if refused else 200)
-    if refused is None:
-        messages.success(request, said)
-    else:
-        messages.error(request, said)
-    return HttpResponseRedirect(reverse("admin:requests_sessionrequest_board"))
+    go = _meeting(key) if name == "accept" and refused is None else None
+    by_script = "application/json" in request.headers.get("Accept", "")
+    if go or not by_script:
+        messages.add_message(request, messages.ERROR if refused else messages.SUCCESS, said)
+    if by_script:
+        answer = {"done": refused is None, "said": said} | ({"go": go} if go else {})
+        return JsonResponse(answer, status=refused.status if refused else 200)
+    return HttpResponseRedirect(go or reverse("admin:requests_sessionrequest_board"))
+
+
+def _meeting(request_id) -> str:
+    """Whoever takes a request is with its customer from then on."""
+    session_id = SessionRequest.objects.values_list("session", flat=True).get(pk=request_id)
+    return reverse("admin:requests_sessionrequest_meeting", args=[session_id])
 
 
 # -- On the overview ---------------------------------------------------------------------------------------

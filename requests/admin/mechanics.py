@@ -14,6 +14,7 @@ from events.models.people import Role
 from ..forms.service_admin import MechanicForm, NewMechanicForm, ServiceSettingsForm
 from ..models import Mechanic, RequestStatus, ServiceSession, ServiceSettings, SessionRequest, SessionRequestLog
 from ..operations import mechanics
+from .words import going_back
 
 STATES = {"on": _("On duty"), "off": _("Off duty"), "inactive": _("Not active")}
 COLOURS = {"on": "success", "off": "default", "inactive": "danger"}
@@ -28,14 +29,8 @@ def state_of(mechanic) -> str:
 
 def goes_back(rows) -> str | None:
     """What mechanics have in hand, who are about to stop."""
-    held = SessionRequest.objects.filter(mechanic__in=[one.pk for one in rows], status=RequestStatus.ACCEPTED).count()
-    if not held:
-        return None
-    return ngettext(
-        "{} request that they have accepted goes back to the line, and its customer hears of it.",
-        "{} requests that they have accepted go back to the line, and their customers hear of it.",
-        held,
-    ).format(held)
+    held = SessionRequest.objects.filter(mechanic__in=[one.pk for one in rows], status=RequestStatus.ACCEPTED)
+    return going_back(held.count())
 
 
 def act(name, label, operation, done, **more) -> Act:

@@ -15,7 +15,7 @@ from ..forms.service_admin import PlaceForm
 from ..models import ParticipantRole, ServiceSession, SessionRequest, SessionType
 from ..operations import taking, talking
 from ..views import thread
-from .words import zone_of
+from .words import step_words, zone_of
 
 
 @never_cache
@@ -49,9 +49,16 @@ def _shown(request, session, form, status=200):
         "zone": zone_of(row),
         "form": form,
         "details": _details(session.intake),
+        "ended": _ended(row),
         "thread": thread.of_session(session, request.user, everything="all" in request.GET),
     }
     return TemplateResponse(request, template, context, status=status)
+
+
+def _ended(row) -> str | None:
+    """How, and by whom."""
+    last = row.log.select_related("from_mechanic", "to_mechanic").first()
+    return step_words(last)["what"] if last and row.closed_at else None
 
 
 def _details(intake) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import RequestStatus
@@ -47,6 +47,17 @@ def step_words(step) -> dict:
         "before": str(step.from_mechanic or "–"),
         "after": str(step.to_mechanic or "–"),
     }
+
+
+def going_back(held: int) -> str | None:
+    """What becomes of what mechanics have in hand who are about to stop."""
+    if not held:
+        return None
+    return ngettext(
+        "{} request that they have accepted goes back to the line, and its customer hears of it.",
+        "{} requests that they have accepted go back to the line, and their customers hear of it.",
+        held,
+    ).format(held)
 
 
 def duration(time) -> str:

@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from events.admin import MinutesField
 
 from ..models import Mechanic, ServiceSession, ServiceSettings, SessionType
-from ..models.mechanics import IDLE_AFTER, LONGEST, SHORTEST, UNATTENDED_AFTER, WORD
+from ..models.mechanics import IDLE_AFTER, LONGEST, SHORTEST, UNATTENDED_AFTER, word
 from ..operations import mechanics
 
 
@@ -42,7 +42,7 @@ class WordsField(forms.CharField):
 
     def run_validators(self, value):
         for one in value:
-            WORD(one)
+            word(one)
 
     def has_changed(self, initial, data):
         return self.to_python(initial or []) != self.to_python(data or [])

@@ -1,9 +1,11 @@
 """Who helps, whom, and how long a customer may wait for it."""
 
+import re
 from datetime import timedelta
 
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -20,14 +22,20 @@ from ..triggers import service as triggers
 UNATTENDED_AFTER, IDLE_AFTER = timedelta(minutes=10), timedelta(minutes=15)
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=1)
 
-WORD = RegexValidator(r"^[a-z0-9][a-z0-9 _-]{0,49}\Z", _("Small letters, digits, spaces and hyphens, at most 50."))
-"""Skills and plans are compared as text, so they are written in one way."""
+
+def word(value: str) -> None:
+    """Skills and plans are compared as text, so they are written in one way: in small letters, of any alphabet.
+
+    Raises ValidationError.
+    """
+    if value != value.lower() or not re.fullmatch(r"\w[\w +.&/-]{0,49}", value):
+        raise ValidationError(_("Small letters, digits, spaces and hyphens, at most 50."), code="invalid")
 
 
 def words(verbose_name, help_text) -> ArrayField:
     """A short list of skills or plans, empty where there is none."""
     return ArrayField(
-        models.CharField(max_length=50, validators=[WORD]),
+        models.CharField(max_length=50, validators=[word]),
         verbose_name=verbose_name,
         default=list,
         db_default=[],

@@ -11,6 +11,7 @@
   const DEBOUNCE = 60;
   const JITTER = 140; // so that fifty screens don't all ask in the same moment
   const NOTE_STAYS = 15000;
+  const AIMED = 400; // before that nobody has seen what moved under the finger
   const SOUND = "turnout-board-sound";
 
   // -- Times that tick -----------------------------------------------------------------------------
@@ -56,6 +57,8 @@
     let asksAgain = false;
     let askedAt = Date.now();
     let soon = null;
+    let movedAt = -Infinity;
+    let isLeaving = false;
 
     board.dataset.running = "1";
 
@@ -135,7 +138,8 @@
       for (const old of [...list.children]) {
         const now = places.get(old.id);
         if (now && now.parentElement?.dataset.list === list.dataset.list) continue;
-        if (!now && notes.has(old.id)) leaveWord(old);
+        if (old.nextElementSibling) movedAt = performance.now();
+        if (!now && notes.get(old.id)?.refused) leaveWord(old);
         else old.remove();
       }
       let place = list.firstElementChild;
@@ -155,7 +159,10 @@
         }
         while (place?.classList.contains("board-gone")) place = place.nextElementSibling;
         if (place === shown) place = place.nextElementSibling;
-        else list.insertBefore(shown, place);
+        else {
+          if (place) movedAt = performance.now();
+          list.insertBefore(shown, place);
+        }
       }
     }
 
@@ -244,7 +251,11 @@
     async function act(button) {
       const card = button.closest(".board-card");
       const id = card?.id ?? button.id;
-      if (busy.has(id)) return; // a second click
+      if (isLeaving || busy.has(id)) return; // a second click
+      if (button.dataset.confirm && !confirm(button.dataset.confirm)) return;
+      const isAccept = button.value.startsWith("accept:");
+      if (isAccept && performance.now() - movedAt < AIMED) return;
+      isLeaving = isAccept;
       busy.add(id);
       button.setAttribute("aria-busy", "true");
       const data = new FormData(form);
@@ -258,7 +269,8 @@
         });
         if (answer.redirected) return location.reload();
         if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
-          const { done, said } = await answer.json();
+          const { done, said, go } = await answer.json();
+          if (go) return location.assign(go);
           tell(id, said, !done);
         } else tell(id, board.dataset.failed, true);
       } catch {
@@ -267,6 +279,7 @@
         busy.delete(id);
         button.removeAttribute("aria-busy");
       }
+      isLeaving = false;
       return refresh();
     }
 
@@ -342,6 +355,7 @@
       if (Date.now() - askedAt >= (isOnline && !isLost ? POLL_BESIDE_THE_STREAM : POLL)) refresh();
     }, TICK);
     addEventListener("pageshow", (event) => {
+      isLeaving = false;
       if (event.persisted) refresh();
     });
   }

@@ -13,7 +13,7 @@ for (const root of document.querySelectorAll("[data-service]")) {
 
 function follow(root) {
     const scroll = () => root.querySelector("[data-part=messages]");
-    const token = root.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
+    let token = root.querySelector("[name=csrfmiddlewaretoken]")?.value ?? "";
     const newer = root.querySelector("[data-newer]");
     const title = document.title;
     let isOnline = false, isLost = false, isFetching = false, asksAgain = false, isOver = false;
@@ -41,11 +41,16 @@ function follow(root) {
             isLost = true; // asked again in a moment, whatever becomes of the stream
         } finally {
             isFetching = false;
+            showLost();
             if (asksAgain && !isOver) {
                 asksAgain = false;
                 refresh();
             }
         }
+    }
+
+    function showLost() {
+        root.querySelector("[data-lost]")?.toggleAttribute("hidden", !isLost || isOver);
     }
 
     function show(html, number) {
@@ -143,18 +148,27 @@ function follow(root) {
         document.title = unread ? `(${unread}) ${headline}` : headline;
     }
 
-    /* Signed out, or no longer in the session; nothing of it is taken away while something is being typed. */
+    /* Signed out, or no longer in the session; what is being typed is taken from nobody. */
     function leave(isGone) {
-        if (root.querySelector("[data-say] textarea")?.value.trim()) {
+        const typed = root.querySelector("[data-say] textarea");
+        const gone = isGone && document.querySelector("template[data-gone]");
+        if (typed?.value.trim() && !gone) {
             return;
         }
         isOver = true;
         stream?.close();
-        const gone = isGone && document.querySelector("template[data-gone]");
-        if (gone) {
-            root.replaceChildren(gone.content.cloneNode(true));
-        } else {
+        if (!gone) {
             location.reload();
+        } else if (typed?.value.trim()) {
+            for (const part of root.querySelectorAll("[data-part]:not([data-part=say])")) {
+                part.replaceChildren();
+            }
+            root.querySelector("[data-part=state]").replaceChildren(gone.content.cloneNode(true));
+            typed.readOnly = true;
+            typed.form.querySelector("button").disabled = true;
+            explain(typed.form, typed.form.dataset.gone);
+        } else {
+            root.replaceChildren(gone.content.cloneNode(true));
         }
     }
 
@@ -176,7 +190,12 @@ function follow(root) {
             data.append("all", "1");
         }
         try {
-            const answer = await fetch(form.action, { method: "POST", body: data, signal: AbortSignal.timeout(PATIENCE) });
+            const post = () => fetch(form.action, { method: "POST", body: data, signal: AbortSignal.timeout(PATIENCE) });
+            let answer = await post();
+            if (answer.status === 403 && (await renewToken())) {
+                data.set("csrfmiddlewaretoken", token);
+                answer = await post();
+            }
             if (answer.redirected) {
                 explain(form, form.dataset.signedOut);
             } else if (answer.ok) {
@@ -187,6 +206,8 @@ function follow(root) {
                 const view = scroll();
                 view.scrollTop = view.scrollHeight;
                 newer.hidden = true;
+            } else if (answer.status === 404) {
+                leave(true);
             } else {
                 const isTold = answer.headers.get("Content-Type")?.startsWith("application/json");
                 explain(form, isTold ? (await answer.json()).detail : form.dataset.failed);
@@ -195,11 +216,25 @@ function follow(root) {
             explain(form, form.dataset.offline); // with the same key the next attempt writes nothing twice
         } finally {
             delete form.dataset.busy;
-            button.disabled = false;
+            button.disabled = isOver;
             if (document.activeElement === document.body || document.activeElement === button) {
                 box.focus();
             }
         }
+    }
+
+    /* Who signed out and in again, in another tab, has another one. */
+    async function renewToken() {
+        const answer = await fetch(root.dataset.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+        if (answer.redirected || !answer.ok) {
+            return false;
+        }
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        token = fresh.querySelector("[name=csrfmiddlewaretoken]")?.value ?? token;
+        for (const one of root.querySelectorAll("[name=csrfmiddlewaretoken]")) {
+            one.value = token;
+        }
+        return true;
     }
 
     function explain(form, words) {
@@ -254,6 +289,17 @@ function follow(root) {
             newer.hidden = true;
         }
     }, true);
+
+    addEventListener("offline", () => {
+        isLost = true;
+        showLost();
+    });
+
+    addEventListener("online", () => {
+        if (!isOver) {
+            refresh();
+        }
+    });
 
     addEventListener("pageshow", (event) => {
         for (const form of root.querySelectorAll("[data-sent]")) {

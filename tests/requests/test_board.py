@@ -276,24 +276,28 @@ def test_buttons_are_those_that_work(event, mechanic, other, bench, desk):
 
 def test_the_first_to_accept_gets_it_and_the_second_learns_from_whom(event, mechanic, other, bench):
     request = ask(event)
-    assert answer(act(bench, "accept", request)) == (200, {"done": True, "said": "It is yours."})
-    assert answer(act(bench, "accept", request)) == (200, {"done": True, "said": "It is yours already."})
+    session = reverse("admin:requests_sessionrequest_meeting", args=[request.session_id])
+    assert answer(act(bench, "accept", request)) == (200, {"done": True, "said": "It is yours.", "go": session})
+    again = {"done": True, "said": "It is yours already.", "go": session}
+    assert answer(act(bench, "accept", request)) == (200, again)
+    assert "It is yours already." in text(bench.get(session))
     late = act(signed_in(other.user_profile), "accept", request)
     assert answer(late) == (409, {"done": False, "said": "Max M has accepted it already."})
     at_commit()
     request.refresh_from_db()
     assert (request.status, request.mechanic) == ("accepted", mechanic)
-    assert (
-        f'href="{reverse("admin:requests_sessionrequest_meeting", args=[request.session_id])}"'
-        in bench.get(BOARD).content.decode()
-    )
+    assert f'href="{session}"' in bench.get(BOARD).content.decode()
 
 
 def test_without_a_script_the_board_comes_again_with_what_was_done(event, mechanic, bench):
     request = ask(event)
-    for what, expected in (("accept", "It is yours."), ("release", "It is back in the line.")):
+    session = reverse("admin:requests_sessionrequest_meeting", args=[request.session_id])
+    for what, expected, page in (
+        ("accept", "It is yours.", session),
+        ("release", "It is back in the line.", BOARD),
+    ):
         response = act(bench, what, request, script=False)
-        assert (response.status_code, response.url) == (302, BOARD)
+        assert (response.status_code, response.url) == (302, page)
         assert [str(one) for one in get_messages(response.wsgi_request)] == [expected]
         bench.get(BOARD)
     response = act(bench, "complete", request, script=False)
@@ -316,7 +320,7 @@ def test_a_mechanic_hands_back_and_finishes(event, bench):
 def test_an_organiser_gives_puts_back_and_cancels(event, mechanic, other, organizer, desk):
     request = ask(event)
     choose = f"mechanic-{request.pk}"
-    assert answer(act(desk, "give", request)) == (200, {"done": True, "said": "Choose somebody first."})
+    assert answer(act(desk, "give", request)) == (400, {"done": False, "said": "Choose somebody first."})
     given = act(desk, "give", request, **{choose: str(mechanic.pk)})
     assert answer(given) == (200, {"done": True, "said": "Max M has it now."})
     again = act(desk, "give", request, **{choose: str(mechanic.pk)})

@@ -91,15 +91,50 @@ def test_what_one_mechanic_takes_leaves_the_others_screen_at_once(visit, live_st
         count(page, 1)
     expect(second.locator("#board-said")).to_have_text("New request: Cara Doe")
     first.get_by_role("button", name="Accept: Cara Doe").click()
-    expect(in_column(first, "taken", request)).to_contain_text("Yours", timeout=AT_ONCE)
+    first.wait_for_url(f"**/session/{request.session_id}/")
+    expect(first.get_by_text("It is yours.")).to_be_visible()
     expect(card(second, request)).to_have_count(0, timeout=AT_ONCE)
     expect(in_column(desk, "taken", request)).to_contain_text("Max M", timeout=AT_ONCE)
+    first.go_back()
+    expect(in_column(first, "taken", request)).to_contain_text("Yours", timeout=AT_ONCE)
     for page in (first, second, desk):
         count(page, 0)
-    expect(card(first, request).locator(".board-said")).to_have_text("It is yours.")
     first.get_by_role("button", name="Hand back: Cara Doe").click()
     for page in (first, second, desk):
         expect(in_column(page, "waiting", request)).to_be_visible(timeout=AT_ONCE)
+
+
+def test_two_quick_taps_take_one_request(visit, live_stream, event, max_):
+    """The first leads to its session; what slides under the finger meanwhile is somebody else's."""
+    asked = [ask(event, name, minutes=9 - place) for place, name in enumerate(("Anna", "Bert", "Cleo"))]
+    page = visit(max_.user_profile, width=390)
+    is_live(page)
+    box = page.locator(f"#accept-{asked[0].pk}").bounding_box()
+    for _tap in range(3):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url(f"**/session/{asked[0].session_id}/")
+    page.go_back()
+    expect(page.locator(".board-waiting h2")).to_have_text("Waiting 2")
+    assert max_.session_requests.get() == asked[0]
+
+
+def test_what_slides_under_the_finger_is_not_taken(visit, live_stream, event, max_):
+    calm = ask(event, "Cara", minutes=5)
+    page = visit(max_.user_profile)
+    is_live(page)
+    page.evaluate(
+        """() => new MutationObserver((_changes, watching) => {
+            const accept = document.querySelector("[data-list=waiting] .board-card [id^=accept-]");
+            if (!accept.id.endsWith(document.body.dataset.first)) { watching.disconnect(); accept.click(); }
+        }).observe(document.querySelector("[data-list=waiting]"), { childList: true })"""
+    )
+    page.evaluate("id => { document.body.dataset.first = id; }", str(calm.pk))
+    hot = ask(event, "Hot", urgent=True)
+    expect(in_column(page, "waiting", hot)).to_be_visible(timeout=AT_ONCE)
+    page.wait_for_timeout(600)
+    assert not max_.session_requests.exists()
+    page.get_by_role("button", name="Accept: Hot Doe").click()
+    page.wait_for_url(f"**/session/{hot.session_id}/")
 
 
 def test_who_comes_too_late_is_told_by_whom_it_was_taken(visit, event, max_, ines):
@@ -194,7 +229,6 @@ def test_without_a_script_buttons_work(visit, event, max_):
     page = visit(max_.user_profile, java_script_enabled=False)
     page.get_by_role("button", name="Accept: Cara Doe").click()
     page.get_by_text("It is yours.").wait_for()
-    page.get_by_role("link", name="Open session: Cara Doe").click()
     page.fill("#say", "On my way")
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(f"**/session/{request.session_id}/*")
@@ -205,11 +239,41 @@ def test_without_a_script_buttons_work(visit, event, max_):
     assert ServiceSession.objects.get().status == "completed"
 
 
+def test_what_was_refused_stays_to_be_put_right(visit, live_stream, event, max_):
+    request = ask(event, "Cara", session_type="video")
+    taking.accept(request_id=request.pk, person=max_.user_profile)
+    page = visit(max_.user_profile, f"/admin/requests/sessionrequest/session/{request.session_id}/")
+    page.fill("input[name=place]", "meet me there")
+    page.evaluate("document.querySelector('input[name=place]').form.noValidate = true")
+    page.get_by_role("button", name="Tell the customer").click()
+    error = page.locator("[data-part=place]").get_by_text("link")
+    error.first.wait_for()
+    page.locator("[data-stream=online]").wait_for()
+    talking.say(session_id=request.session_id, person=request.customer, body="I am there")
+    expect(page.locator(".thread")).to_contain_text("I am there", timeout=AT_ONCE)
+    expect(error.first).to_be_visible()
+    expect(page.locator("input[name=place]")).to_have_value("meet me there")
+
+
+def test_who_goes_off_duty_is_asked_about_what_they_have(visit, event, max_):
+    request = ask(event, "Cara")
+    taking.accept(request_id=request.pk, person=max_.user_profile)
+    page = visit(max_.user_profile)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss())[1])
+    page.get_by_role("switch").click()
+    expect(page.get_by_role("switch")).to_be_checked()
+    assert asked == [
+        "Go off duty? 1 request that they have accepted goes back to the line, and its customer hears of it."
+    ]
+    request.refresh_from_db()
+    assert request.status == "accepted"
+
+
 def test_a_mechanic_meets_the_customer(visit, live_stream, event, max_):
     request = ask(event, "Cara", session_type="video")
     page = visit(max_.user_profile, width=390)
     page.get_by_role("button", name="Accept: Cara Doe").click()
-    page.get_by_role("link", name="Open session: Cara Doe").click()
     page.fill("input[name=place]", "https://meet.example/cara")
     page.get_by_role("button", name="Tell the customer").click()
     expect(page.locator("input[name=place]")).to_have_value("https://meet.example/cara")

@@ -79,7 +79,7 @@ def rows(response) -> list:
 def test_a_mechanic_is_added_by_e_mail(desk, event, organizer):
     given = filled(desk, ADD) | {
         "email": "New@Example.org",
-        "skills": " Brakes, e-bike,,brakes ",
+        "skills": " Brakes, e-bike,,brakes, Schweißen ",
         "display_name": "Nora N",
     }
     assert given["organization"] == [str(event.organization_id)]
@@ -90,7 +90,12 @@ def test_a_mechanic_is_added_by_e_mail(desk, event, organizer):
         "new@example.org",
         "Nora N",
     )
-    assert (made.skills, made.serves_all, made.on_duty, made.active) == (["brakes", "e-bike"], True, False, True)
+    assert (made.skills, made.serves_all, made.on_duty, made.active) == (
+        ["brakes", "e-bike", "schweißen"],
+        True,
+        False,
+        True,
+    )
     assert made.history.get().history_user == organizer
     assert AccountLetter.objects.get().address == "new@example.org"
     again = desk.post(ADD, given | {"email": "new@example.org"})
@@ -124,7 +129,7 @@ def test_only_events_of_the_same_organisation_are_served(desk, event, organizer,
     assert "1 event" in text(desk.get(MECHANICS))
 
 
-@pytest.mark.parametrize("wrong", ["brakes!", "ä", "-a", "x" * 51])
+@pytest.mark.parametrize("wrong", ["brakes!", "-a", "x" * 51])
 def test_skills_are_words(desk, mechanic, wrong):
     answer = desk.post(page_of(mechanic), filled(desk, page_of(mechanic)) | {"skills": f"gears, {wrong}"})
     assert errors(answer) == {"skills": ["Small letters, digits, spaces and hyphens, at most 50."]}

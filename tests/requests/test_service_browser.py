@@ -217,6 +217,37 @@ def test_a_page_whose_session_went_to_somebody_else_says_so(visit, event, ada, b
     assert page.get_by_text(str(ada)).count() == 0
 
 
+def test_whoever_loses_it_while_they_type_is_told_and_keeps_their_words(visit, live_stream, event, ada, bo):
+    request = service_request(event, customer=ada, mechanic=bo)
+    talking.say(session_id=request.session_id, person=ada, body="It is the red one")
+    page = visit(bo.user_profile, is_watched=False)
+    page.goto(f"/help/{request.session_id}/")
+    page.locator("[data-stream=online]").wait_for()
+    box = page.get_by_label("Your message")
+    box.press_sequentially("I am on my")
+    taking.return_idle(at=timezone.now() + timedelta(minutes=16))
+    page.get_by_text("You no longer have this session").wait_for()
+    page.get_by_text("It can't be sent: you don't have this session any more.").wait_for()
+    assert box.input_value() == "I am on my"
+    assert page.get_by_role("button", name="Send").is_disabled()
+    assert page.get_by_text("It is the red one").count() == page.get_by_text(str(ada)).count() == 0
+
+
+def test_who_has_no_connection_sees_so_and_catches_up_at_once(visit, live_stream, event, ada, bo):
+    request = service_request(event, customer=ada)
+    page = visit(ada, is_watched=False)
+    page.goto(f"/help/{request.session_id}/")
+    page.locator("[data-stream=online]").wait_for()
+    lost = page.get_by_text("No connection: what you see may be old.")
+    assert not lost.is_visible()
+    page.context.set_offline(True)
+    lost.wait_for()
+    taking.accept(request_id=request.pk, person=bo.user_profile)
+    page.context.set_offline(False)
+    page.get_by_role("heading", name="Bo the Fixer is here for you").wait_for(timeout=3_000)
+    assert not lost.is_visible()
+
+
 def test_keys_send_and_nothing_that_is_typed_is_lost(visit, event, ada, bo):
     """Enter sends, Shift and Enter don't; what comes meanwhile leaves alone what is being typed."""
     request = service_request(event, customer=ada, mechanic=bo)
@@ -281,11 +312,21 @@ def test_whoever_is_signed_out_meanwhile_is_told_with_their_words_kept(visit, ev
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Send").click()
     page.get_by_text("It was not sent: you are signed out.").wait_for()
-    assert page.get_by_label("Your message").input_value() == "Hello?"
-    write(page, "")
+    box = page.get_by_label("Your message")
+    assert box.input_value() == "Hello?"
+    # Signed in in another tab, which has a token of its own against forgery.
+    client = Client()
+    client.force_login(ada, backend="events.sign_in.LinkBackend")
+    address = page.evaluate("location.origin")
+    cookies = {"sessionid": client.cookies["sessionid"].value, "csrftoken": "n" * 32}
+    page.context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
+    page.get_by_role("button", name="Send").click()
+    said(page, "Hello?")
+    assert box.input_value() == ""
+    page.context.clear_cookies(name="sessionid")
     look(page)
     page.wait_for_url("**/sign-in/?next=*")
-    assert SessionMessage.objects.count() == 0
+    assert SessionMessage.objects.get().body == "Hello?"
 
 
 def test_new_messages_wait_for_whoever_reads_older_ones(visit, event, ada, bo):

@@ -88,17 +88,17 @@ def test_two_mechanics_and_a_customer(side_by_side, live_stream, width):
     for board in boards.values():
         accept_soon(board, request)
     for board in boards.values():
-        expect(waiting(board)).to_have_count(0)
+        board.locator(".board-said, .board-meeting").wait_for()
     request.refresh_from_db()
     winner = request.mechanic.display_name
     (loser,) = people.keys() - {winner}
     first, second = boards[winner], boards[loser]
     expect(second.get_by_text(f"{winner} has accepted it already.")).to_be_visible()
+    expect(waiting(second)).to_have_count(0)
     expect(second.get_by_role("link", name="Open session")).to_have_count(0)
     expect(customer.get_by_role("heading", name=f"{winner} is here for you")).to_be_visible(timeout=AT_ONCE)
 
     # Both meet at one address.
-    first.get_by_role("link", name="Open session").click()
     first.locator("h1.turnout-title").get_by_text("Ada Byron").wait_for()
     assert first.url.endswith(f"/session/{request.session_id}/")
     first.goto(f"/help/{request.session_id}/")
@@ -123,7 +123,6 @@ def test_two_mechanics_and_a_customer(side_by_side, live_stream, width):
     expect(customer.get_by_text(f"{winner} could not go on.")).to_be_visible()
     expect(waiting(second)).to_have_count(1)
     waiting(second).get_by_role("button", name="Accept").click()
-    second.get_by_role("link", name="Open session").click()
     says(second, "Hello! It is the red one.")
     expect(customer.get_by_role("heading", name=f"{loser} is here for you")).to_be_visible()
     write(second, "Now it is me.")

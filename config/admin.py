@@ -22,6 +22,7 @@ from django.contrib.admin import helpers
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, ValidationError
 from django.db import models
@@ -612,6 +613,8 @@ class DomainAdmin(Scoped, ModelAdmin):
 
     def changelist_view(self, request, extra_context=None):
         title = {"title": capfirst(self.list_title or self.opts.verbose_name_plural)}
+        if any("\0" in value for name, values in request.GET.lists() if name != SEARCH_VAR for value in values):
+            raise SuspiciousOperation("the null character can't be filtered by")
         try:
             return super().changelist_view(request, title | (extra_context or {}))
         except (ValidationError, ValueError) as error:  # keys and filters that no page of ours makes

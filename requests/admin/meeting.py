@@ -22,7 +22,8 @@ from .words import step_words, zone_of
 @require_http_methods(["GET", "HEAD", "POST"])
 def page(request, session_id):
     sessions = ServiceSession.objects.of_participant(request.user)
-    session = sessions.select_related("intake", "customer", "event", "organization").filter(pk=session_id).first()
+    sessions = sessions.select_related("request", "intake", "customer", "event", "organization")
+    session = sessions.filter(pk=session_id, request__isnull=False).first()  # loaded from elsewhere it may lack it yet
     if session is None:
         raise Http404
     if session.my_role != ParticipantRole.MECHANIC:

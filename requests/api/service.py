@@ -202,10 +202,11 @@ def listed(person_id, *, updated_since=None, **wishes):
     on_list = _wished(SessionRequest.objects.seen_by(person_id), person_id, **wishes)
     if updated_since is None:
         return on_list.annotate(on_list=Value(True))
-    serving = _mechanics(person_id).serving(OuterRef("organization"), OuterRef("event"))
-    knows = Exists(SessionRequest.objects.seen_by(person_id).filter(pk=OuterRef("pk"))) | Exists(
-        serving.filter(created_at__lte=Coalesce(OuterRef("closed_at"), Now()))
-    )
+    until = Coalesce(OuterRef("closed_at"), Now())
+    serving = _mechanics(person_id).serving(OuterRef("organization"), OuterRef("event")).filter(created_at__lte=until)
+    turned = _turned(person_id, updated_since).filter(organization=OuterRef("organization"), created_at__lte=until)
+    seen = SessionRequest.objects.seen_by(person_id).filter(pk=OuterRef("pk"))
+    knows = Exists(seen) | Exists(serving) | Exists(turned)
     fixed = {name: wishes[name] for name in ("event", "organization") if name in wishes}
     return (
         _wished(SessionRequest.objects.filter(pk__in=_changed(person_id, updated_since)), person_id, **fixed)
@@ -218,23 +219,29 @@ def _mechanics(person_id):
     return Mechanic.objects.filter(user_profile=person_id, active=True, user_profile__is_active=True)
 
 
+def _turned(person_id, since):
+    """Where the person has begun or stopped to help since, or helps others: their list is another one, of requests that
+    haven't changed themselves."""
+    return Mechanic.objects.filter(user_profile=person_id, updated_at__gte=since)
+
+
 def _changed(person_id, since):
     """Ids of what changed of all that the person may see or have seen, and of some more.
 
     For the database, which finds each kind by its index, and would read all requests there are for all kinds together.
     """
-    mine, person = _mechanics(person_id), UserProfile(pk=person_id)
+    mine, person, turned = _mechanics(person_id), UserProfile(pk=person_id), _turned(person_id, since)
     kinds = [
         Q(customer=person_id),
         Q(mechanic__in=Mechanic.objects.filter(user_profile=person_id).values("pk")),
         Q(organization__in=mine.values("organization")),
+        Q(organization__in=turned.values("organization")),
         Q(organization__in=Membership.objects.held_by(person, Role.LOOK)),
         Q(Exists(UserProfile.objects.filter(pk=person_id, is_superuser=True))),
     ]
-    # Who goes on or off duty sees another list, of requests that haven't changed themselves.
-    turned = Q(organization__in=mine.filter(updated_at__gte=since).values("organization"), closed_at=None)
     requests = SessionRequest.objects.order_by().values("pk")
-    return requests.filter(turned).union(*(requests.filter(kind, updated_at__gte=since) for kind in kinds))
+    waits = requests.filter(organization__in=turned.values("organization"), closed_at=None)
+    return waits.union(*(requests.filter(kind, updated_at__gte=since) for kind in kinds))
 
 
 def _wished(requests, person_id, *, status=(), event=None, organization=None, mine=None):

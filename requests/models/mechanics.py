@@ -143,7 +143,7 @@ class MechanicEvent(Mechanic.events.through):
 
     class Meta:
         proxy = True
-        triggers = triggers.serving_signals()
+        triggers = triggers.served_events()
 
 
 class ServiceSettings(models.Model):

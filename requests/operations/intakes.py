@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from attendance.operations import room
-from config.api import KeyReused
+from config.api import KEPT, KeyReused
 from config.database import in_turn, recorded_as
 from config.errors import SYSTEM, DomainError, NotFound, Outcome, lock, operation
 from config.live import nudge
@@ -86,7 +86,10 @@ def start_intake(
         raise NotFound
     skill = skill.strip().lower()  # as mechanics' skills are written
     given = {"concern": concern, "urgent": urgent, "skill": skill, "plan": plan, "details": details or {}}
-    if key is not None and (made := _made_by(customer, key)):
+    made = _made_by(customer, key) if key is not None else None
+    if made and made.created_at < timezone.now() - KEPT:
+        Intake.objects.filter(pk=made.pk).update(idempotency_key=None)
+    elif made:
         whose = {"event_id": event_id} | ({"organization_id": organization_id} if organization_id else {})
         _refuse_other(made, given | whose | {"session_type": session_type})
         return Outcome(made.session.request, changed=False)
@@ -242,12 +245,13 @@ REQUEST_OF = {
 }
 
 
-def _may_have(mechanic, session) -> bool:
+def may_have(mechanic, session) -> bool:
+    """What the database asks of whoever has a session: that it isn't their own, nor another organisation's."""
     return mechanic.user_profile_id != session.customer_id and mechanic.organization_id == session.organization_id
 
 
 def _backfill(session):
-    if session.mechanic and not _may_have(session.mechanic, session):
+    if session.mechanic and not may_have(session.mechanic, session):
         session.mechanic = None
         session.status = ServiceStatus.PENDING if session.status == ServiceStatus.LIVE else session.status
     waits = SessionRequest.objects.open().filter(customer=session.customer_id).exists()

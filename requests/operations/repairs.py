@@ -22,7 +22,8 @@ SESSION_OF = {
 
 
 def disagreeing():
-    """Sessions of which their requests say something else; and what somebody has accepted who isn't named."""
+    """Sessions of which their requests say something else; what somebody has accepted who isn't named, or who helps
+    another organisation."""
     as_asked = Case(*(When(request__status=one, then=Value(status)) for one, status in SESSION_OF.items()))
     another = (
         ~Q(mechanic=F("request__mechanic")) & Q(mechanic__isnull=False, request__mechanic__isnull=False)
@@ -30,15 +31,17 @@ def disagreeing():
         | Q(mechanic=None, request__mechanic__isnull=False)
     )
     nobody = Q(status=ServiceStatus.LIVE, mechanic=None)
+    stranger = Q(mechanic__isnull=False) & ~Q(mechanic__organization=F("organization"))
     rows = ServiceSession.objects.filter(request__isnull=False).annotate(as_asked=as_asked)
-    return rows.filter(~Q(status=F("as_asked")) | another | nobody)
+    return rows.filter(~Q(status=F("as_asked")) | another | nobody | stranger)
 
 
 def agree(*, rows) -> int:
     """Those of these sessions (by primary key) that say something else than their requests; how many agree now.
 
     What is over stays over, and ends the other. Otherwise the request is right: it is what people wait by. Of two
-    that are over, each in its way, and of whoever took their own, nobody can say what was meant: they stay.
+    that are over, each in its way, of whoever took their own, and of another organisation's mechanic, nobody can say
+    what was meant: they stay.
     """
     made = 0
     for session_id in sorted(rows):
@@ -54,8 +57,8 @@ def _agree(request, session) -> bool:
     elif request.status in RequestStatus.LIVE:
         request.status = RequestStatus(session.status)
     mechanic = None if request.is_open else request.mechanic or session.mechanic
-    own = mechanic and mechanic.user_profile_id == request.customer_id
-    if own or session.status != SESSION_OF[request.status] or (session.status == ServiceStatus.LIVE and not mechanic):
+    unfit = mechanic and not intakes.may_have(mechanic, session)
+    if unfit or session.status != SESSION_OF[request.status] or (session.status == ServiceStatus.LIVE and not mechanic):
         return False
     session.mechanic = request.mechanic = mechanic
     request.accepted_at = mechanic and (request.accepted_at or session.started_at or request.created_at)

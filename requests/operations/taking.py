@@ -119,7 +119,9 @@ def takeover(*, request_id, mechanic_id, actor) -> Outcome:
     request = seen(request_id, actor)
     if not actor.has_perm("requests.assign_sessionrequest", request):
         raise NotAllowed
-    mechanic = Mechanic.objects.filter(organization=request.organization_id, pk=mechanic_id, active=True).first()
+    mechanic = Mechanic.objects.filter(
+        organization=request.organization_id, pk=mechanic_id, active=True, user_profile__is_active=True
+    ).first()
     if mechanic is None:
         raise NotFound
     return _give(request, mechanic, actor=actor, reason="takeover", over=True)

@@ -26,7 +26,7 @@ from .reading import Following, Joining, Wanted
 
 log = structlog.get_logger(__name__)
 
-LOOKS, LOOKS_ALONE = 1.0, 0.25
+LOOKS, LOOKS_ALONE = 0.5, 0.25
 """Seconds after which the database is looked at though nobody said that it is worth it; and while Redis is away."""
 GATHERS = 0.02
 """Seconds in which what several commit at once becomes one look."""
@@ -276,7 +276,7 @@ class Hub:
     async def _look(self, entering):
         if self._last is None:
             self._last = await self._ask(newest)
-        found = await self._ask(reading.look, self._wanted(entering))
+        found = await self._ask(reading.look_at_once, self._wanted(entering))
         self._last = found.last
         self._deliver(found)
         self._let_in(entering, found)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import Min, OuterRef
 
 from config.json import JSONRenderer
@@ -160,6 +160,14 @@ def look(wanted: Wanted) -> Found:
     _requests(wanted, found, signals)
     _sessions(wanted, found, {session_id for _pk, kind, session_id, _person in signals if kind != Kind.MECHANIC})
     return found
+
+
+def look_at_once(wanted: Wanted) -> Found:
+    """Of one moment, so that whoever joins is told of no request that they aren't given."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return look(wanted)
 
 
 def _requests(wanted, found, signals):

@@ -13,6 +13,7 @@ NOT_OWN = "requests_sessionrequest_not_ones_own"
 INTAKE_STAYS = "requests_intake_stays_itself"
 MECHANIC_STAYS = "requests_mechanic_stays_itself"
 MECHANIC_NAMED = "requests_mechanic_named_on_record"
+EVENT_OF_ORGANIZATION = "requests_mechanic_event_of_organization"
 PARTICIPANTS = "requests_sessionparticipant_of_session"
 MESSAGE_BY_PARTICIPANT = "requests_sessionmessage_by_participant"
 MESSAGE_WHILE_OPEN = "requests_sessionmessage_while_open"
@@ -428,11 +429,38 @@ def mechanic_signals() -> Trigger:
     return _signal(pgtrigger.Insert | pgtrigger.Update, "kind, user_profile_id", "'mechanic', NEW.user_profile_id")
 
 
-def serving_signals() -> list[Trigger]:
-    """So does whoever serves other events from then on."""
+def served_events() -> list[Trigger]:
+    """So does whoever serves other events from then on: those of their own organisation."""
 
-    def trigger(operation, row):
+    def signals(operation, row):
         person = f"(SELECT user_profile_id FROM mechanics WHERE id = {row}.mechanic_id)"
         return _signal(operation, "kind, user_profile_id", f"'mechanic', {person}", name=f"signals_{operation}".lower())
 
-    return [trigger(pgtrigger.Insert, "NEW"), trigger(pgtrigger.Delete, "OLD")]
+    def updates(operation, row):
+        return Trigger(
+            name=f"updates_{operation}".lower(),
+            when=pgtrigger.After,
+            operation=operation,
+            func=f"UPDATE mechanics SET updated_at = clock_timestamp() WHERE id = {row}.mechanic_id; RETURN NULL;",
+        )
+
+    return [
+        Trigger(
+            name="of_organization",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Insert | pgtrigger.Update,
+            func=f"""
+                IF NOT EXISTS (
+                    SELECT FROM mechanics m JOIN events e ON e.organization_id = m.organization_id
+                    WHERE m.id = NEW.mechanic_id AND e.id = NEW.event_id
+                ) THEN
+                    {violation(EVENT_OF_ORGANIZATION, "a mechanic serves events of their own organisation")}
+                END IF;
+                RETURN NEW;
+            """,
+        ),
+        *(make(operation, row) for make in (signals, updates) for operation, row in CHANGED),
+    ]
+
+
+CHANGED = ((pgtrigger.Insert, "NEW"), (pgtrigger.Delete, "OLD"))

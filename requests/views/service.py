@@ -205,7 +205,7 @@ def _session_of(request, session_id) -> ServiceSession:
     session = (
         ServiceSession.objects.of_participant(request.user)
         .select_related("request", "intake", "customer", "mechanic__user_profile", "organization", "event")
-        .filter(pk=session_id)
+        .filter(pk=session_id, request__isnull=False)  # what was loaded from elsewhere may lack it yet
         .first()
     )
     if session is None:

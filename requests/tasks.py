@@ -48,7 +48,13 @@ def watch_service_requests():
     """What waits for too long or is left alone, and who is to hear of what waits. Each has its turn, whatever became
     of the one before."""
     with ExitStack() as last_to_first:
-        for sweep in (telling.tell_waiting, taking.remind_idle, taking.return_idle, taking.mark_unattended):
+        for sweep in (
+            telling.mail_organizers,
+            telling.tell_waiting,
+            taking.remind_idle,
+            taking.return_idle,
+            taking.mark_unattended,
+        ):
             last_to_first.callback(sweep)
 
 

@@ -277,7 +277,10 @@ def _write_confirmation(letter):
 @letters.writes(Kind.RESET_PASSWORD)
 def _write_reset(letter, template="reset_password"):
     person = _find(letter.address)
-    return person and letters.text(template, person.email, code=_code("reset", person, person.email))
+    if person is None:
+        return None
+    code = _code("reset", person, person.email)
+    return letters.text(template, person.email, code=code, why=letter.context.get("why"))
 
 
 @letters.writes(Kind.ADDRESS_IN_USE)
@@ -338,9 +341,10 @@ MAILS = ("10/hour", "account-mail")
 
 
 @operation
-def ask_for_reset(*, email):
-    """A mail with a code to set a new password; silence where there is no account."""
-    letters.post(Kind.RESET_PASSWORD, email.strip().lower())
+def ask_for_reset(*, email, why: str = ""):
+    """A mail with a code to set a new password; silence where there is no account. ``why``: what whoever never had one
+    needs it for, where somebody else has asked."""
+    letters.post(Kind.RESET_PASSWORD, email.strip().lower(), why=why)
 
 
 @operation

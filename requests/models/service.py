@@ -354,6 +354,24 @@ class SessionRequestQuerySet(ScopedQuerySet):
         accepted = self.filter(status=RequestStatus.ACCEPTED, session__warned_at=None).with_deadlines()
         return accepted.filter(remind_at__lte=at or Now())
 
+    def with_unanswered(self, person_id):
+        """Adds ``unanswered``: to one of the two, how many messages of the other have come since their own last."""
+        own = SessionMessage.objects.filter(session=OuterRef(OuterRef("session")), author=person_id)
+        last = own.order_by("-pk").values("pk")[:1]
+        later = SessionMessage.objects.filter(session=OuterRef("session"), pk__gt=Coalesce(models.Subquery(last), 0))
+
+        def number(rows):
+            counted = rows.order_by().values("session").annotate(number=models.Count("pk")).values("number")
+            return Coalesce(models.Subquery(counted), 0)
+
+        return self.annotate(
+            unanswered=Case(
+                When(customer=person_id, then=number(later.exclude(author=person_id))),
+                When(mechanic__user_profile=person_id, then=number(later.filter(author=OuterRef("customer")))),
+                default=0,
+            )
+        )
+
     def seen_by(self, person):
         """A customer's own; what a mechanic may take, and what they have taken; all of the organisations that the
         person looks after, but for its customers' own words with the mechanic, which nobody sees.

@@ -1,5 +1,6 @@
 """Who helps: taken on, on duty and off, and stopped. Whatever they had accepted goes back to the line."""
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from config.database import write
@@ -29,19 +30,33 @@ class NotActive(DomainError):
 def add(*, organization_id, email: str, actor, events=(), **fields) -> Mechanic:
     """Makes the person of this e-mail address a mechanic of the organisation; ``fields`` are Mechanic's.
 
-    Somebody new gets a profile without password, and a letter to set one. Raises AlreadyMechanic.
+    They are told. Somebody new gets a profile without password. Raises AlreadyMechanic.
     """
     person = UserProfile.objects.filter(email__lower=email.lower()).first()
     if person is None:
         person = UserProfile.objects.create_user(email)
-        accounts.ask_for_reset(email=email)
     mechanic = Mechanic(organization_id=organization_id, user_profile=person, **fields)
     mechanic.display_name = mechanic.display_name or person.get_full_name()
     mechanic._history_user = actor
     mechanic.save(force_insert=True)
     mechanic.events.set(events)
     nudge(taking.CHANNEL)
+    _welcome(mechanic, actor)
     return mechanic
+
+
+def _welcome(mechanic, actor):
+    """Unless it was they themselves: a notice; and a letter to set a password, which proves the address too, where they
+    have no way into the admin, and so to the board."""
+    person = mechanic.user_profile
+    if actor is not None and actor.pk == person.pk:
+        return
+    letter = bool(person.email) and not (person.has_usable_password() and person.email_verified)
+    if letter:
+        why = gettext("You help at {organization}. Customers' requests come to you on the board, {board}")
+        why = why.format(organization=mechanic.organization, board=telling.board())
+        accounts.ask_for_reset(email=person.email, why=why)
+    telling.helps(mechanic, letter=letter)
 
 
 @operation
@@ -62,13 +77,15 @@ def set_duty(*, mechanic_id, on: bool, actor) -> Outcome:
 
 @operation
 def set_active(*, mechanic_id, active: bool, actor) -> Outcome:
-    """Who stops is off duty from then on, and may start again. Raises NotFound."""
+    """Who stops is off duty from then on, and may start again, of which they are told. Raises NotFound."""
     mechanic = _of(mechanic_id, actor)
     if mechanic.active == active:
         return Outcome(mechanic, changed=False)
     mechanic.active = active
     mechanic.on_duty = mechanic.on_duty and active
     _write(mechanic, ["active", "on_duty"], actor)
+    if active:
+        _welcome(mechanic, actor)
     return Outcome(mechanic, changed=True)
 
 

@@ -4,8 +4,9 @@ What one person does that another waits for is told in the transaction that does
 after it stands, by a task or its sweep: no intake fails because somebody could not be told.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
@@ -14,13 +15,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.celery import start
+from config.database import alone
 from config.errors import operation
 from config.tasks import one_by_one
-from messaging.models import Kind, MessageDelivery, NoticePreference
+from events.models import Organization
+from messaging import channels
+from messaging.models import Channel, Kind, Message, MessageDelivery, NoticePreference
 from messaging.operations import notices, preferences, texts
 from messaging.operations.notices import Notice
 
-from ..models import Mechanic, RequestStatus, SessionRequest
+from ..models import Mechanic, ParticipantRole, RequestStatus, ServiceStatus, SessionRequest
 
 TASK = "requests.tasks.watch_service_requests"
 SKILLED, ON_DUTY, ORGANIZERS = 1, 2, 3
@@ -49,11 +53,11 @@ def _key(request, said, moment, level="") -> str:
 
 
 def _notice(request, said, to, moment=None, *, level="", channels=None, named=None, **context) -> Notice:
-    """``moment``: what makes it new; by default, since when the request waits. ``named``: the mechanic whom the text
-    names, on a line of its own, so that they can be forgotten."""
-    names = {named.user_profile_id: str(named)} if named else {}
+    """``moment``: what makes it new; by default, since when the request waits. ``named``: a person's id, and what they
+    are called: whom the text names, on a line of its own, so that they can be forgotten."""
+    names = dict([named]) if named else {}
     page = address(request.session_id)
-    context |= {"request": request, "page": page, "board": board(), "named": named and named.user_profile_id}
+    context |= {"request": request, "page": page, "board": board(), "named": named and named[0]}
     subject, body = texts.written(f"service_{said}", event=request.event, **context)
     body, about = texts.naming(body, names)
     key = _key(request, said, moment or request.waiting_since, level)
@@ -69,7 +73,8 @@ def _tell(request, said, person_id, moment, *, actor=None, **more):
 
 
 def accepted(request, mechanic) -> None:
-    _tell(request, "accepted", request.customer_id, request.accepted_at, named=mechanic)
+    named = (mechanic.user_profile_id, str(mechanic))
+    _tell(request, "accepted", request.customer_id, request.accepted_at, named=named)
 
 
 def given(request, mechanic, *, actor) -> None:
@@ -112,6 +117,45 @@ def reminded(request, session) -> None:
     _tell(request, "still_there", request.mechanic.user_profile_id, session.last_activity_at)
 
 
+LIVELY = timedelta(minutes=2)
+"""Who did something in a session so recently is still there, and sees what is said."""
+
+
+def written(session, message) -> None:
+    """To the other one of the two, once, until they have written themselves; the words stay in the session.
+
+    Nobody, while nobody has accepted, nor while they are there. Of the session's mechanic ``last_activity_at`` says
+    so; a customer was told a moment ago that somebody has accepted.
+    """
+    by_customer = message.author_id == session.customer_id
+    away_since = message.created_at - LIVELY
+    if session.status != ServiceStatus.LIVE or by_customer and session.last_activity_at > away_since:
+        return
+    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=session.pk)
+    mechanic = request.mechanic
+    if not by_customer and request.accepted_at > away_since:
+        return
+    to = mechanic.user_profile_id if by_customer else request.customer_id
+    last = session.messages.filter(author=to).order_by("-pk").first()
+    if last is not None and last.created_at > away_since:
+        return
+    called = (request.customer_name or str(ParticipantRole.CUSTOMER.label)) if by_customer else str(mechanic)
+    turn = f":{to}:{last.pk if last else 0}"
+    _tell(request, "written", to, request.accepted_at, level=turn, named=(message.author_id, called))
+
+
+# -- Who helps -----------------------------------------------------------------------------------------------
+
+
+def helps(mechanic, *, letter: bool) -> None:
+    """To somebody who is a mechanic from now on, or again; ``letter``: they are sent one to set a password."""
+    context = {"organization": mechanic.organization, "board": board(), "letter": letter}
+    subject, body = texts.written("service_mechanic", **context)
+    key = f"service:mechanic:{mechanic.pk}:{mechanic.updated_at.isoformat()}"
+    to = [mechanic.user_profile_id]
+    notices.notify(Notice(Kind.SERVICE_REQUEST, subject, body, to, key=key, channels=notices.LOUD))
+
+
 # -- Who waits -----------------------------------------------------------------------------------------------
 
 
@@ -119,7 +163,8 @@ def tell_waiting(*, at: datetime | None = None) -> int:
     """Tells of whatever waits whoever is due to hear and hasn't yet; how many were told of anything new.
 
     First those on duty with the skill (all on duty, where nobody has it); at half of ``unattended_after`` all on
-    duty; the organisers once it is unattended, or at once where nobody at all is on duty. ``at``: by default, now.
+    duty; the organisers once it is unattended, or at once where nobody at all is on duty: these by mail_organizers too.
+    ``at``: by default, now.
     """
     return one_by_one(untold(at), partial(tell_of, at=at))
 
@@ -162,9 +207,9 @@ def tell_of(*, pk, at: datetime | None = None) -> int:
     if to:
         new.append(_notice(request, "waiting", to, level=level, again=bool(heard)))
     if unattended and request.told < ORGANIZERS:
-        new.append(_loud(request, "unattended"))
+        new.append(_to_organizers(request, "unattended"))
     elif not unattended and not everybody:
-        new.append(_loud(request, "nobody"))
+        new.append(_to_organizers(request, "nobody"))
     told = notices.notify(*new)
     _note(
         request,
@@ -200,8 +245,69 @@ def _had(request) -> set:
     return set(Mechanic.objects.filter(pk__in=last).values_list("user_profile", flat=True))
 
 
-def _loud(request, said) -> Notice:
-    """To the organisers who want to hear of it."""
+# -- Organisers ----------------------------------------------------------------------------------------------
+
+
+def _hearers(organization_id) -> list[UUID]:
+    """The organisers who want to hear of what nobody takes."""
     hearers = preferences.hearers(NoticePreference.Topic.SERVICE, NoticePreference.Mode.AT_ONCE)
-    to = [person for person in hearers.get(request.organization_id, []) if person != request.customer_id]
-    return _notice(request, said, to, channels=notices.LOUD)
+    return hearers.get(organization_id, [])
+
+
+TO_ORGANIZERS = ("unattended", "nobody")
+
+
+def _to_organizers(request, said) -> Notice:
+    """In the app and by push, of each request; mail_organizers writes."""
+    to = [person for person in _hearers(request.organization_id) if person != request.customer_id]
+    return _notice(request, said, to)
+
+
+MAIL = "service:mail:"
+MAIL_EVERY = timedelta(minutes=10)
+
+
+def _nobody_takes():
+    """Requests of which organisers may have been told: unattended, or there is nobody who could take them."""
+    return SessionRequest.objects.filter(
+        Q(status=RequestStatus.UNATTENDED) | Q(status=RequestStatus.PENDING, notification_sent_at=None)
+    )
+
+
+def mail_organizers(*, at: datetime | None = None) -> int:
+    """Thirty requests that nobody takes are no thirty mails: how many wait is mailed, every ten minutes at most for an
+    organisation, and only where organisers have been told in the app of something newer that still waits.
+
+    How many mails were new. ``at``: by default, now.
+    """
+    organizations = Organization.objects.filter(pk__in=_nobody_takes().values("organization"))
+    return one_by_one(organizations, partial(mail_of, at=at))
+
+
+@operation
+def mail_of(*, pk, at: datetime | None = None) -> int:
+    """To one organisation's, unless somebody else is at it at this moment: the key names the newest notice that the
+    mail is about. Five statements where none is due, eight otherwise."""
+    if Channel.EMAIL not in channels.on() or not alone(f"{MAIL}{pk}"):
+        return 0
+    requests = list(_nobody_takes().filter(organization=pk).select_related("event").order_by("pk"))
+    keys = {_key(one, said, one.waiting_since): one for one in requests for said in TO_ORGANIZERS}
+    told = dict(Message.objects.filter(key__in=list(keys)).values_list("key", "pk"))
+    mailed = Message.objects.filter(kind=Kind.SERVICE_REQUEST, key__startswith=f"{MAIL}{pk}:").order_by("-pk").first()
+    newest = max(told.values(), default=None)
+    if newest is None or mailed and not _due(mailed, newest, at or timezone.now()):
+        return 0
+    waiting = {keys[key].pk: keys[key] for key in told}
+    customers, events = ({getattr(one, name) for one in waiting.values()} for name in ("customer_id", "event"))
+    [event] = events if len(events) == 1 else [None]
+    urgent = any(one.urgent for one in waiting.values())
+    context = {"number": len(waiting), "urgent": urgent, "board": board()}
+    subject, body = texts.written("service_mail", event=event, **context)
+    to = [person for person in _hearers(pk) if customers != {person}]
+    key, event_id = f"{MAIL}{pk}:{newest}", event and event.pk
+    mail = Notice(Kind.SERVICE_REQUEST, subject, body, to, event_id=event_id, key=key, channels=(Channel.EMAIL,))
+    return notices.notify(mail)
+
+
+def _due(mailed, newest, at) -> bool:
+    return newest > UUID(mailed.key.rpartition(":")[2]) and mailed.created_at <= at - MAIL_EVERY

@@ -687,6 +687,14 @@ def test_no_file_is_made_of_a_filter_that_makes_no_sense(desk, event):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("name", ["attendance_attendee", "events_event", "requests_joinrequest"])
+def test_the_null_character_is_no_filter(desk, name):
+    page = reverse(f"admin:{name}_changelist")
+    assert desk.get(f"{page}?status__exact=%00").status_code == 400
+    assert desk.get(f"{page}?q=%00").status_code == 200
+
+
+@pytest.mark.django_db
 def test_the_way_in_asks_for_an_address(client):
     text = client.get(reverse("admin:login")).content.decode()
     assert "E-mail" in text and "username" not in re.sub(r"<[^>]+>", "", text).lower()

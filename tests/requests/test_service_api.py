@@ -558,6 +558,32 @@ def test_a_copy_follows_its_mechanic_on_and_off_duty(event, mechanic, as_person)
         long_ago()
 
 
+def test_a_copy_forgets_what_its_mechanic_serves_no_more(event, as_person):
+    """At other events from now on, or nowhere."""
+    mechanic = MechanicFactory(organization=event.organization)
+    elsewhere = EventFactory(organization=event.organization)
+    here, there = service_request(event), service_request(elsewhere)
+    long_ago()
+    copy = Copy(as_person(mechanic.user_profile))
+    both = {str(here.pk): "pending", str(there.pk): "pending"}
+    assert copy.sync() == both
+    Mechanic.objects.filter(pk=mechanic.pk).update(serves_all=False)
+    assert copy.sync() == {}
+    assert copy.told == {one: {"id": one, "deleted": True} for one in both}
+    long_ago()
+    mechanic.events.add(event)
+    assert copy.sync() == {str(here.pk): "pending"}
+    long_ago()
+    mechanic.events.set([elsewhere])
+    assert copy.sync() == {str(there.pk): "pending"}
+    long_ago()
+    mechanics.set_active(mechanic_id=mechanic.pk, active=False, actor=None)
+    taking.cancel(request_id=there.pk, actor=there.customer)
+    assert copy.sync() == {}
+    long_ago()
+    assert copy.sync() == {} == copy.told
+
+
 def test_a_copy_hears_nothing_of_what_was_over_before_its_mechanic_came(event, as_person):
     gone = service_request(event)
     taking.cancel(request_id=gone.pk, actor=gone.customer)

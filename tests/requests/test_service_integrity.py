@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from config import integrity
 from config.database import uuid7
 from requests.models import Intake, Mechanic, ServiceSession, SessionParticipant, SessionRequest, SessionRequestLog
-from requests.operations import taking, telling
+from requests.operations import intakes, taking, telling
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -306,6 +306,35 @@ def test_what_nobody_can_tell_stays_and_says_so(event, mechanic, capsys):
     with pytest.raises(CommandError, match="2 could not be mended"):
         call_command("backfill", "service-states")
     assert capsys.readouterr().out == "0 of 2 mended, 2 left.\n"
+
+
+def test_whoever_helps_another_organisation_is_found(event, mechanic, capsys):
+    request = factories.service_request(event, mechanic=mechanic)
+    stranger = factories.MechanicFactory()
+    for table in ("service_sessions", "session_requests"):
+        load(f"UPDATE {table} SET mechanic_id = %s", stranger.pk)
+    assert found()["service-states"] == ("critical", 1)
+    with pytest.raises(CommandError, match="1 could not be mended"):
+        call_command("backfill", "service-states")
+    assert ServiceSession.objects.get(pk=request.session_id).mechanic == stranger
+
+
+def test_a_session_that_lacks_its_request_is_no_page_yet(loaded, mechanic, client):
+    """And none that fails: not for its customer, nor for its mechanic."""
+    session = loaded("live", mechanic=mechanic)
+    let_in = "INSERT INTO service_session_participants (session_id, user_profile_id, role) VALUES (%s, %s, %s)"
+    load(let_in, session.pk, session.customer_id, "customer")
+    load(let_in, session.pk, mechanic.user_profile_id, "mechanic")
+    for person, path in (
+        (session.customer, f"/help/{session.pk}/"),
+        (session.customer, f"/help/{session.pk}/cancel/"),
+        (mechanic.user_profile, f"/admin/requests/sessionrequest/session/{session.pk}/"),
+    ):
+        client.force_login(person, backend="events.sign_in.EmailBackend")
+        assert client.get(path).status_code == 404
+    intakes.backfill_requests(rows=[session.pk])
+    client.force_login(session.customer, backend="events.sign_in.EmailBackend")
+    assert client.get(f"/help/{session.pk}/").status_code == 200
 
 
 # -- Who is in it --------------------------------------------------------------------------------------------

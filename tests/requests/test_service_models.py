@@ -486,6 +486,15 @@ def test_a_mechanic_whom_a_request_names_stays(accepted, mechanic):
     refused("DELETE FROM public.mechanics", constraint=named)
 
 
+def test_a_mechanic_serves_events_of_their_own_organisation(mechanic):
+    refused(
+        "INSERT INTO public.mechanic_events (mechanic_id, event_id) VALUES (%s, %s)",
+        mechanic.pk,
+        EventFactory().pk,
+        constraint="requests_mechanic_event_of_organization",
+    )
+
+
 def test_a_mechanic_once_and_on_duty_only_while_active(mechanic):
     refused(
         "INSERT INTO public.mechanics (organization_id, user_profile_id) VALUES (%s, %s)",

@@ -182,6 +182,16 @@ def test_a_key_used_again_gives_what_it_made(event, customer):
     assert (again.row.pk, again.row.status, again.changed) == (first.row.pk, "cancelled", False)
 
 
+def test_a_key_is_kept_for_a_day(event, customer):
+    first = ask(customer, event, key="k")
+    taking.cancel(request_id=first.row.pk, actor=customer)
+    Intake.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    again = ask(customer, event, key="k")
+    assert (again.changed, again.row.status) == (True, "pending")
+    assert list(Intake.objects.order_by("created_at").values_list("idempotency_key", flat=True)) == [None, "k"]
+    assert ask(customer, event, key="k").row == again.row
+
+
 @pytest.mark.parametrize(
     "another",
     [

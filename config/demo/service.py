@@ -2,7 +2,7 @@
 
 Comes after ``attending``: whoever asks is there. Requests are written in bulk, as the database lets anybody, and so
 told to nobody. What is open is as old as it was whenever the demo starts, unless people did something about it; then
-somebody else asks. The record of it all stays as it was written, at the moment when the demo was made.
+somebody else asks.
 """
 
 import random
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, Subquery
 from simple_history.utils import bulk_create_with_history
 
@@ -25,20 +24,20 @@ from requests.models import (
     ServiceSession,
     ServiceSettings,
     ServiceStatus,
-    SessionMessage,
     SessionRequest,
     SessionRequestLog,
     SessionType,
 )
 from requests.operations import telling
 
-from . import clock, texts
+from . import clock, past, texts
 
 KEY = "demo|"
 """Where the keys of the demo's intakes begin."""
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 UNATTENDED_AFTER, IDLE_AFTER = 30 * MINUTE, 4 * HOUR
 """Long, so that what waits and what goes on can be looked at for a while."""
+SAY = "INSERT INTO service_session_messages (session_id, author_id, body, created_at) VALUES (%s, %s, %s, %s)"
 ME, HELPER = "attendee", "mechanic"
 """Of the log-ins."""
 PENDING, UNATTENDED, ACCEPTED = RequestStatus.PENDING, RequestStatus.UNATTENDED, RequestStatus.ACCEPTED
@@ -116,6 +115,7 @@ def build(demo):
             for slot in SLOTS:
                 if slot.organization == slug:
                     house.keep(slot)
+    past.write_steps(key=KEY, unattended=UNATTENDED_AFTER)
 
 
 def move(demo):
@@ -262,21 +262,9 @@ class _House:
         helper = self.mechanics[slot.helper] if slot.status == ACCEPTED else None
         if helper and not (helper.active and helper.on_duty):
             return
-        if last is not None and last.status == ACCEPTED and self._is_stale(slot, last):
-            self._end([last], {last.pk: (None, last.session.last_activity_at + 3 * MINUTE)}, RequestStatus.COMPLETED)
         if last is None or last.status in RequestStatus.OVER or self._was_touched(last):
             last = self._ask(slot, made.count(), helper)
-            self._say(slot, last, helper)
-        else:
-            self._renew(slot, last, helper)
-
-    def _is_stale(self, slot, request) -> bool:
-        """Nothing that was said can be dated otherwise."""
-        return request.session.messages.filter(created_at__lt=self._accepted_at(slot)).exists()
-
-    def _accepted_at(self, slot) -> datetime:
-        """After a fifth of its time."""
-        return self.now - slot.age * MINUTE * 4 / 5
+        self._renew(slot, last, helper)
 
     def _was_touched(self, request) -> bool:
         said = request.session.messages.filter(created_at__gt=self.demo.anchor)
@@ -298,8 +286,10 @@ class _House:
         request.session.save()
         request.save()
         self._date([request])
+        self._say(slot, request, helper)
 
     def _arrange(self, slot, request, helper):
+        """It waited for a fifth of its time, where somebody has it."""
         at = self.now - slot.age * MINUTE
         request.status, request.mechanic, request.accepted_at = slot.status, None, None
         request.created_at = request.waiting_since = at
@@ -307,12 +297,13 @@ class _House:
         request.told = telling.ORGANIZERS if slot.status == UNATTENDED else telling.ON_DUTY
         request.notification_sent_at = at + timedelta(seconds=2)
         if helper:
-            self._take(request, helper, self._accepted_at(slot))
+            self._take(request, helper, at + MINUTE * slot.age / 5)
             request.session.last_activity_at = self.now - MINUTE
         request.first_accepted_at = request.accepted_at
         request.session.warned_at = None
 
     def _say(self, slot, request, helper):
+        """Anew, as what was said is dated by the database too."""
         lines = texts.CHATS.get(slot.name, ())
         until = self.now - MINUTE
         step = (until - request.accepted_at) / (len(lines) + 1) if lines else None
@@ -325,10 +316,10 @@ class _House:
             )
             for number, body in enumerate(lines)
         ]
-        with connection.cursor() as cursor:
-            table = SessionMessage._meta.db_table
-            insert = f"INSERT INTO {table} (session_id, author_id, body, created_at) VALUES (%s, %s, %s, %s)"
-            cursor.executemany(insert, rows)
+        with past.rewritten() as cursor:
+            if cursor is not None:
+                cursor.execute("DELETE FROM service_session_messages WHERE session_id = %s", [request.session_id])
+                cursor.executemany(SAY, rows)
 
     # Rows
 

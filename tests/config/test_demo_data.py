@@ -47,7 +47,7 @@ from requests.models import (
     SessionRequest,
     SessionRequestLog,
 )
-from requests.operations import taking, telling
+from requests.operations import figures, taking, telling
 from rsvp.models import SessionChange, SessionFeedback, SessionRsvp, WaitlistEntry, WaitlistLog
 
 from .demo_data import event, settle
@@ -460,6 +460,24 @@ class TestWhoHelps:
         unattended = SessionRequestLog.objects.filter(to_status="unattended", organization__slug="demo")
         assert unattended.count() >= 5
         assert len({one.mechanic_id for one in taken}) == 5
+
+    @pytest.mark.parametrize("period", [figures.Period.TODAY, figures.Period.ALL])
+    def test_figures_agree(self, world, period):
+        """What mechanics accepted is what was accepted; each step is on record when it happened."""
+        house = [world.organizations["demo"].pk]
+        waits, work = figures.waits(house, period), figures.work(house, period)
+        taken = SessionRequest.objects.filter(organization__in=house, accepted_at__isnull=False)
+        if period == figures.Period.ALL:
+            assert waits.accepted == sum(one.taken for one in work) == taken.count()
+            assert all(one.median for one in work) and waits.unattended >= 5
+        else:
+            assert 0 < sum(one.taken for one in work) < taken.count() / 2
+        steps = SessionRequestLog.objects.filter(request__in=taken, reason="accepted")
+        assert {one.request_id: (one.at, one.actor_id) for one in steps} == {
+            one.pk: (one.accepted_at, one.mechanic.user_profile_id) for one in taken.select_related("mechanic")
+        }
+
+    def test_stamps_of_what_is_over(self):
         for one in SessionRequest.objects.exclude(closed_at=None).select_related("session"):
             begun = one.accepted_at or one.created_at
             assert one.created_at <= begun <= one.closed_at == one.session.ended_at

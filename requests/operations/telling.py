@@ -131,14 +131,15 @@ def written(session, message) -> None:
     away_since = message.created_at - LIVELY
     if session.status != ServiceStatus.LIVE or by_customer and session.last_activity_at > away_since:
         return
-    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=session.pk)
-    mechanic = request.mechanic
-    if not by_customer and request.accepted_at > away_since:
-        return
-    to = mechanic.user_profile_id if by_customer else request.customer_id
-    last = session.messages.filter(author=to).order_by("-pk").first()
+    customers = Q(author=session.customer_id)
+    last = session.messages.filter(~customers if by_customer else customers).order_by("-pk").first()
     if last is not None and last.created_at > away_since:
         return
+    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=session.pk)
+    if not by_customer and request.accepted_at > away_since:
+        return
+    mechanic = request.mechanic
+    to = mechanic.user_profile_id if by_customer else request.customer_id
     called = (request.customer_name or str(ParticipantRole.CUSTOMER.label)) if by_customer else str(mechanic)
     turn = f":{to}:{last.pk if last else 0}"
     _tell(request, "written", to, request.accepted_at, level=turn, named=(message.author_id, called))
@@ -287,7 +288,7 @@ def mail_organizers(*, at: datetime | None = None) -> int:
 @operation
 def mail_of(*, pk, at: datetime | None = None) -> int:
     """To one organisation's, unless somebody else is at it at this moment: the key names the newest notice that the
-    mail is about. Five statements where none is due, eight otherwise."""
+    mail is about."""
     if Channel.EMAIL not in channels.on() or not alone(f"{MAIL}{pk}"):
         return 0
     requests = list(_nobody_takes().filter(organization=pk).select_related("event").order_by("pk"))

@@ -7,11 +7,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone, translation
 
-from events.models import UserProfile
+from events.models import AccountLetter, UserProfile
+from events.operations import privacy
 from messaging.models import Message, MessageDelivery, PushDevice
 from messaging.operations import preferences
+from messaging.tasks import send_letters
 from requests.models import Mechanic, ServiceSession, ServiceSettings, SessionRequest
-from requests.operations import mechanics, taking, talking, telling
+from requests.operations import intakes, mechanics, taking, talking, telling
 from tests.factories import (
     AttendeeFactory,
     EventFactory,
@@ -269,10 +271,366 @@ def test_by_push_too_but_not_for_whoever_has_muted_the_event(event, mechanic):
 def test_organisers_hear_by_mail_as_well(event, organizer):
     service_request(event)
     telling.tell_waiting()
+    telling.mail_organizers()
     assert list(MessageDelivery.objects.order_by("channel").values_list("user", "channel", "email")) == [
         (organizer.pk, "email", organizer.email),
         (organizer.pk, "in_app", None),
     ]
+
+
+# -- Mail to organisers --------------------------------------------------------------------------------------
+
+
+def unattended(event, number=1, **given):
+    """So many requests that nobody took in time, of which organisers have been told in the app."""
+    requests = [service_request(event, **given) for _number in range(number)]
+    SessionRequest.objects.filter(pk__in=[one.pk for one in requests]).update(status="unattended")
+    telling.tell_waiting()
+    return requests
+
+
+def mails(person):
+    rows = MessageDelivery.objects.filter(user=person, channel="email").order_by("pk")
+    return list(rows.values_list("message__subject", flat=True))
+
+
+def test_thirty_that_nobody_takes_are_one_mail(event, organizer, mechanic):
+    unattended(event, 30)
+    assert [telling.mail_organizers() for _time in range(2)] == [1, 0]
+    assert told(organizer) == ["Nobody takes a service request"] * 30
+    assert mails(organizer) == ["Nobody takes 30 service requests"]
+
+
+def test_the_next_mail_comes_ten_minutes_later_and_only_of_something_newer(event, organizer, mechanic):
+    unattended(event)
+    assert telling.mail_organizers() == 1
+    assert telling.mail_organizers(at=in_minutes(11)) == 0
+    first, second = unattended(event), unattended(event, urgent=True)
+    assert telling.mail_organizers(at=in_minutes(9.9)) == 0
+    assert telling.mail_organizers(at=in_minutes(10.1)) == 1
+    assert mails(organizer) == ["Nobody takes a service request", "Nobody takes 3 service requests (urgent)"]
+    taking.accept(request_id=second[0].pk, person=mechanic.user_profile)
+    assert telling.mail_organizers(at=in_minutes(60)) == 0
+    taking.accept(request_id=first[0].pk, person=mechanic.user_profile)
+    assert telling.mail_organizers(at=in_minutes(60)) == 0
+
+
+def test_what_is_taken_before_the_mail_is_not_in_it(event, organizer, mechanic):
+    unattended(event)
+    telling.mail_organizers()
+    [taken] = unattended(event)
+    taking.accept(request_id=taken.pk, person=mechanic.user_profile)
+    assert telling.mail_organizers(at=in_minutes(11)) == 0
+    assert mails(organizer) == ["Nobody takes a service request"]
+
+
+def test_nobody_on_duty_is_mailed_at_once_and_so_is_another_organisation(event, organizer):
+    elsewhere = EventFactory()
+    theirs = member(elsewhere.organization, "owner")
+    service_request(event)
+    telling.tell_waiting()
+    assert telling.mail_organizers() == 1
+    unattended(elsewhere, 2)
+    assert telling.mail_organizers() == 1
+    assert (mails(organizer), mails(theirs)) == (
+        ["Nobody takes a service request"],
+        ["Nobody takes 2 service requests"],
+    )
+
+
+def test_no_mail_to_whoever_asks_themselves_does_not_want_it_or_was_told_nothing(event, organizer):
+    asks, quiet = (member(event.organization, "organizer") for _number in range(2))
+    preferences.choose(organization_id=event.organization_id, topic="service", mode="off", actor=quiet)
+    service_request(event, customer=asks)
+    assert telling.mail_organizers() == 0
+    telling.tell_waiting()
+    assert telling.mail_organizers() == 1
+    assert (len(mails(organizer)), mails(asks), mails(quiet)) == (1, [], [])
+
+
+def test_no_mail_while_the_channel_is_off(event, organizer, settings):
+    settings.EMAIL_URL = ""
+    unattended(event)
+    assert telling.mail_organizers() == 0
+    settings.EMAIL_URL = "smtp://mail.turnout.example"
+    assert telling.mail_organizers() == 1
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_mail_takes_as_many_statements_for_any_number(event, organizer, number, django_assert_num_queries):
+    unattended(event, number)
+    with django_assert_num_queries(10):
+        assert telling.mail_organizers() == 1
+    with django_assert_num_queries(7):
+        assert telling.mail_organizers() == 0
+
+
+def test_the_words_of_the_mail(event, organizer):
+    unattended(event)
+    telling.mail_organizers()
+    assert only(organizer) == (
+        "Nobody takes a service request",
+        (
+            "a customer waits for help, and no mechanic has accepted the request. It is about {event}.\n\n"
+            f"On the board you can give a request to somebody:\n{BOARD}\n\n{CHOOSE}"
+        ),
+    )
+    unattended(EventFactory(organization=event.organization))
+    telling.mail_organizers(at=in_minutes(11))
+    assert only(organizer) == (
+        "Nobody takes 2 service requests",
+        (
+            "2 customers wait for help, and no mechanic has accepted their requests.\n\n"
+            f"On the board you can give a request to somebody:\n{BOARD}\n\n{CHOOSE}"
+        ),
+    )
+    assert Message.objects.latest("pk").event is None
+
+
+# -- What is said --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def talk(event, mechanic):
+    """A session of Ada's and the mechanic's, accepted an hour ago."""
+    customer = UserProfileFactory(first_name="Ada", last_name="Byron")
+    return long_ago(service_request(event, customer=customer, mechanic=mechanic))
+
+
+def long_ago(request, minutes=60):
+    ago = timezone.now() - minutes * MINUTE
+    SessionRequest.objects.filter(pk=request.pk).update(accepted_at=ago)
+    ServiceSession.objects.filter(pk=request.session_id).update(last_activity_at=ago)
+    return request
+
+
+def said(request, person, minutes):
+    """Something that the person said so long ago."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO service_session_messages (session_id, author_id, body, created_at) VALUES (%s, %s, 'Yes', %s)",
+            [request.session_id, person.pk, timezone.now() - minutes * MINUTE],
+        )
+
+
+def say(request, person, body="Hello?", **more):
+    return talking.say(session_id=request.session_id, person=person, body=body, **more)
+
+
+def letters_to(person):
+    """Of notices that somebody has written."""
+    return told(person).count("You have been written to")
+
+
+def test_the_other_one_is_told_once_until_they_have_written(talk, mechanic):
+    helper, ada = mechanic.user_profile, talk.customer
+    say(talk, ada)
+    say(talk, ada, "Are you there?")
+    assert (letters_to(helper), letters_to(ada)) == (1, 0)
+    said(talk, helper, 5)
+    say(talk, ada)
+    say(talk, ada)
+    assert (letters_to(helper), letters_to(ada)) == (2, 0)
+
+
+def test_the_customer_is_told_too(talk, mechanic):
+    helper, ada = mechanic.user_profile, talk.customer
+    said(talk, ada, 5)
+    say(talk, helper)
+    say(talk, helper)
+    assert (letters_to(helper), letters_to(ada)) == (0, 1)
+    said(talk, ada, 3)
+    say(talk, helper)
+    assert letters_to(ada) == 2
+
+
+def test_nobody_is_told_while_they_are_there(talk, mechanic):
+    helper, ada = mechanic.user_profile, talk.customer
+    said(talk, ada, 1.9)
+    say(talk, helper)
+    assert letters_to(ada) == 0
+    ServiceSession.objects.update(last_activity_at=timezone.now() - 1.9 * MINUTE)
+    say(talk, ada)
+    assert letters_to(helper) == 0
+    ServiceSession.objects.update(last_activity_at=timezone.now() - 2.1 * MINUTE)
+    assert letters_to(helper) == 0
+
+
+@pytest.mark.parametrize(("minutes", "number"), [(1.9, 0), (2.1, 1)])
+def test_whoever_heard_a_moment_ago_that_it_was_accepted_is_not_told(talk, mechanic, minutes, number):
+    long_ago(talk, minutes)
+    say(talk, mechanic.user_profile)
+    assert letters_to(talk.customer) == number
+    long_ago(talk, minutes)
+    said(talk, mechanic.user_profile, 30)
+    say(talk, talk.customer)
+    assert letters_to(mechanic.user_profile) == number
+
+
+def test_while_nobody_has_accepted_nobody_is_told(talk, mechanic):
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    before = Message.objects.count()
+    say(talk, talk.customer)
+    assert Message.objects.count() == before
+
+
+def test_the_next_mechanic_is_heard_anew(talk, event, mechanic):
+    say(talk, mechanic.user_profile)
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    another = MechanicFactory(organization=event.organization)
+    taking.accept(request_id=talk.pk, person=another.user_profile)
+    long_ago(talk, 30)
+    say(talk, another.user_profile)
+    say(talk, talk.customer)
+    assert (letters_to(talk.customer), letters_to(mechanic.user_profile)) == (2, 0)
+
+
+def test_a_form_sent_twice_tells_once(talk, mechanic):
+    say(talk, talk.customer, key="form")
+    said(talk, mechanic.user_profile, 5)
+    say(talk, talk.customer, key="form")
+    assert letters_to(mechanic.user_profile) == 1
+
+
+def test_the_words_of_what_is_said_are_no_part_of_it(talk, mechanic):
+    say(talk, talk.customer, "A secret")
+    assert only(mechanic.user_profile) == (
+        "You have been written to",
+        (
+            "in the session of a service request you have been written to by\n– Ada Byron\n\n"
+            f"Read it here, and answer:\n{page(talk)}\n"
+        ),
+    )
+    message = Message.objects.latest("pk")
+    assert (message.channels, message.event_id) == (["in_app", "push"], talk.event_id)
+    say(talk, mechanic.user_profile)
+    said(talk, talk.customer, 5)
+    say(talk, mechanic.user_profile)
+    assert "– Grace H.\n" in only(talk.customer)[1]
+
+
+def test_nobody_is_called_by_their_address(talk, mechanic):
+    SessionRequest.objects.update(customer_name="")
+    say(talk, talk.customer)
+    assert "written to by\n– Customer\n" in only(mechanic.user_profile)[1]
+
+
+def test_whoever_is_erased_has_written_without_a_name(talk, mechanic):
+    say(talk, talk.customer)
+    message = Message.objects.latest("pk")
+    privacy.erase(person_id=talk.customer_id, actor=talk.customer)
+    message.refresh_from_db()
+    assert "written to by\n– (erased)\n" in message.body
+
+
+def test_saying_takes_so_many_statements(talk, mechanic, django_assert_num_queries):
+    helper, ada = mechanic.user_profile, talk.customer
+    with django_assert_num_queries(9):
+        say(talk, ada)
+    assert letters_to(helper) == 1
+    with django_assert_num_queries(7):
+        say(talk, helper)
+    with django_assert_num_queries(5):
+        say(talk, ada)
+
+
+# -- What nobody has answered --------------------------------------------------------------------------------
+
+
+def unanswered(request, person):
+    return SessionRequest.objects.with_unanswered(person.pk).get(pk=request.pk).unanswered
+
+
+def test_how_many_messages_wait_for_an_answer(talk, event, mechanic, organizer):
+    helper, ada = mechanic.user_profile, talk.customer
+    service_request(event, mechanic=mechanic)
+    assert [unanswered(talk, one) for one in (ada, helper)] == [0, 0]
+    say(talk, ada)
+    say(talk, ada)
+    assert [unanswered(talk, one) for one in (ada, helper, organizer)] == [0, 2, 0]
+    say(talk, helper)
+    assert [unanswered(talk, one) for one in (ada, helper)] == [1, 0]
+    say(talk, ada)
+    assert [unanswered(talk, one) for one in (ada, helper)] == [0, 1]
+
+
+def test_what_a_mechanic_before_them_said_waits_for_no_other(talk, event, mechanic):
+    say(talk, talk.customer)
+    say(talk, mechanic.user_profile)
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    another = MechanicFactory(organization=event.organization)
+    taking.accept(request_id=talk.pk, person=another.user_profile)
+    people = (talk.customer, mechanic.user_profile, another.user_profile)
+    assert [unanswered(talk, one) for one in people] == [1, 0, 1]
+
+
+# -- Who helps -----------------------------------------------------------------------------------------------
+
+LETTER = "The board asks for your e-mail address and a password. A letter to set a password comes by separate mail."
+
+
+def helping(event, actor, email):
+    return mechanics.add(organization_id=event.organization_id, email=email, actor=actor)
+
+
+def test_who_helps_from_now_on_is_told_where_the_board_is(event, organizer):
+    person = UserProfileFactory(email="grace@example.org")
+    helping(event, organizer, "grace@example.org")
+    name = event.organization.name
+    assert only(person) == (
+        f"You help at {name}",
+        (
+            f"you are one of those who help customers of {name}. Their requests come to you while you are on duty, and "
+            f"the first to accept one gets it.\n\nGo on duty on the board:\n{BOARD}\n"
+        ),
+    )
+    assert Message.objects.get().channels == ["in_app", "push", "email"]
+    assert mails(person) == [f"You help at {name}"]
+    assert not AccountLetter.objects.exists()
+
+
+@pytest.mark.parametrize("lacks", ["password", "confirmed address", "account"])
+def test_who_has_no_way_in_gets_a_letter_to_set_a_password(event, organizer, mailoutbox, lacks):
+    if lacks != "account":
+        person = UserProfileFactory(email="grace@example.org", email_verified=lacks == "password")
+        if lacks == "password":
+            person.set_unusable_password()
+            person.save()
+    person = helping(event, organizer, "grace@example.org").user_profile
+    assert only(person)[1].endswith(f"{BOARD}\n\n{LETTER}\n")
+    assert mails(person) == ([f"You help at {event.organization.name}"] if lacks == "password" else [])
+    send_letters()
+    [mail] = mailoutbox
+    assert (mail.to, mail.subject) == (["grace@example.org"], "Set a password")
+    assert mail.body.startswith(
+        f"You help at {event.organization.name}. Customers' requests come to you on the board, {BOARD}\n\n"
+        f"For this you need a password at Turnout ({SITE}).\n\nTo set it, open this address:\n\n{SITE}/"
+    )
+    assert "the old password" not in mail.body
+
+
+def test_who_starts_again_is_told_and_who_stops_or_does_it_themselves_is_not(event, mechanic, organizer):
+    name = f"You help at {event.organization.name}"
+    change = {"mechanic_id": mechanic.pk, "actor": organizer}
+    mechanics.set_active(active=False, **change)
+    assert told(mechanic.user_profile) == []
+    mechanics.set_active(active=True, **change)
+    assert mechanics.set_active(active=True, **change).changed is False
+    assert told(mechanic.user_profile) == [name]
+    for active in (False, True):
+        mechanics.set_active(mechanic_id=mechanic.pk, active=active, actor=mechanic.user_profile)
+    helping(event, organizer, organizer.email)
+    assert (told(mechanic.user_profile), told(organizer)) == ([name], [])
+    for active in (False, True):
+        mechanics.set_active(active=active, **change)
+    assert told(mechanic.user_profile) == [name] * 2
+
+
+def test_somebody_who_is_no_mechanic_after_all_is_told_nothing(event, mechanic, organizer):
+    with pytest.raises(mechanics.AlreadyMechanic):
+        helping(event, organizer, mechanic.user_profile.email)
+    assert told(mechanic.user_profile) == []
+    assert not AccountLetter.objects.exists()
 
 
 # -- The words ---------------------------------------------------------------------------------------------
@@ -308,10 +666,8 @@ def test_the_words_of_a_request_that_waits(event, mechanic):
 
 def test_the_words_when_it_is_urgent_and_about_no_event(event, mechanic):
     customer = AttendeeFactory(event=event).user_profile
-    service_request(event, customer=customer)
-    request = SessionRequest.objects.get()
-    SessionRequest.objects.update(event=None, urgent=True, skill="brakes")
-    ServiceSession.objects.update(event=None)
+    given = {"concern": "A secret", "urgent": True, "skill": "brakes"}
+    request = intakes.start_intake(person=customer, organization_id=event.organization_id, **given).row
     telling.tell_waiting()
     assert only(mechanic.user_profile) == (
         "Urgent: somebody needs help (brakes)",

@@ -31,6 +31,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import capfirst, slugify
 from django.utils.translation import gettext as _
@@ -75,6 +76,10 @@ class AdminSite(UnfoldAdminSite):
     def admin_view(self, view, cacheable=False):
         # The theme evaluates expressions and sets inline styles, which the strict policy forbids.
         return csp_replace(settings.CSP_LOOSE)(second_factor.asked_first(super().admin_view(view, cacheable)))
+
+    def get_app_list(self, request, app_label=None):
+        """Every page gets it and few show it: what the person may do with each model is asked by those."""
+        return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def each_context(self, request):
         shown = [function(request) for function in _banners] if request.user.is_authenticated else []

@@ -75,8 +75,9 @@ class MinutesField(forms.Field):
         column = of._meta.get_field(column)
         words = {"label": capfirst(column.verbose_name), "help_text": column.help_text} | kwargs
         self.least = least // timedelta(minutes=1)
-        numbers = {"least": self.least, "most": most // timedelta(minutes=1), "days": most.days}
-        sentence = _("Give minutes, from %(least)d to %(most)d (%(days)d days).") % numbers
+        days = ngettext("{} day", "{} days", most.days).format(most.days)
+        numbers = {"least": self.least, "most": most // timedelta(minutes=1), "days": days}
+        sentence = _("Give minutes, from %(least)d to %(most)d (%(days)s).") % numbers
         super().__init__(
             **words,
             required=not column.null,

@@ -116,7 +116,7 @@ class Viewer:
     def nobody_waits(self) -> str:
         """To whoever is off duty nobody is shown, which doesn't mean that nobody waits."""
         sees_all = self.on_duty or self.person.has_perm("requests.view_sessionrequest")
-        return _("Nobody waits.") if sees_all else _("Off duty, you don't see who waits.")
+        return _("Nobody waits.") if sees_all else _("Go on duty to see who waits.")
 
 
 # -- What stands on it -------------------------------------------------------------------------------------
@@ -152,7 +152,8 @@ def columns(viewer: Viewer, choice: Choice) -> tuple[list[Column], list[dict]]:
     """The three columns, and who is on duty. The number of queries doesn't depend on what they find."""
     seen = choice.narrow(viewer.requests).select_related("event", "organization", "mechanic__user_profile", "customer")
     waiting = seen.open().in_line()
-    taken = seen.filter(status=RequestStatus.ACCEPTED).with_deadlines().order_by("accepted_at", "pk")
+    taken = seen.filter(status=RequestStatus.ACCEPTED).with_deadlines().with_unanswered(viewer.person.pk)
+    taken = taken.order_by("accepted_at", "pk")
     done = seen.filter(status=RequestStatus.COMPLETED, closed_at__gte=TODAY).order_by("-closed_at", "-pk")
     on_duty = list(duty(viewer, choice))
     shown = []
@@ -211,6 +212,7 @@ def described(request, viewer, on_duty) -> dict:
         "waited": duration(request.first_accepted_at and request.first_accepted_at - request.created_at),
         "took": duration(request.closed_at and request.accepted_at and request.closed_at - request.accepted_at),
         "own": own,
+        "unanswered": request.unanswered if own and live else 0,
         "may_accept": request.is_open
         and request.customer_id != person.pk
         and any(one.on_duty and one.serves(request.organization_id, request.event_id) for one in viewer.mine),

@@ -120,7 +120,7 @@ class OfRequests(Connection):
             if self.person_id in change.viewers:
                 events.append(change.request(self.person_id))
                 (self.shown.add if change.card.is_live else self.shown.discard)(pk)
-            elif pk in self.shown:
+            elif pk in self.shown and not change.is_word:
                 events.append(change.gone(self.person_id))
                 self.shown.remove(pk)
         if events:

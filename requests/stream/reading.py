@@ -131,12 +131,14 @@ class Card:
 
 @dataclass
 class Change:
-    """A request that has changed, and who of the people connected sees it, or works where it was asked."""
+    """A request that has changed, and who of the people connected sees it, or works where it was asked; or one in whose
+    session something was said (``is_word``), which concerns these two only."""
 
     number: int
     card: Card
     viewers: set[UUID]
     insiders: set[UUID]
+    is_word: bool
 
     def request(self, person_id) -> bytes:
         return event("request", self.card.data(person_id), self.number)
@@ -173,7 +175,8 @@ def look_at_once(wanted: Wanted) -> Found:
 def _requests(wanted, found, signals):
     if not wanted.watching and not wanted.joining:
         return
-    numbers = {session_id: pk for pk, kind, session_id, _person in signals if kind == Kind.REQUEST}
+    numbers = {session_id: pk for pk, kind, session_id, _person in signals if kind in (Kind.REQUEST, Kind.MESSAGE)}
+    changed = {session_id for _pk, kind, session_id, _person in signals if kind == Kind.REQUEST}
     anew = {person_id for _pk, kind, _session, person_id in signals if kind == Kind.MECHANIC}
     anew |= {one for one, before in wanted.standings.items() if before not in (None, found.standings[one])}
     anew &= wanted.watching
@@ -185,7 +188,7 @@ def _requests(wanted, found, signals):
         reading=anew | joining,
         last=found.last,
     )
-    found.changes = scene.changes(numbers)
+    found.changes = scene.changes(numbers, said=numbers.keys() - changed)
     found.anew = {person_id: scene.listing(person_id) for person_id in anew}
     found.joined = {one: scene.listing(one.person_id, since) for one, since in missed.items()}
 
@@ -207,8 +210,8 @@ class Scene:
         if others := set().union(*self.live.values()) - self.cards.keys():
             self.cards |= {card.id: card for card in _cards(pk__in=others)}
 
-    def changes(self, numbers) -> list[Change]:
-        """In the order in which they happened."""
+    def changes(self, numbers, said) -> list[Change]:
+        """In the order in which they happened. In those ``said`` nothing has changed but that there is a message."""
         found = []
         for session_id, number in sorted(numbers.items(), key=lambda one: one[1]):
             if card := self.changed.get(session_id):
@@ -216,7 +219,9 @@ class Scene:
                 insiders = {
                     one for one, organization_id in self.works if organization_id == card.row["organization_id"]
                 }
-                found.append(Change(number, card, viewers, insiders))
+                if session_id in said:
+                    viewers &= {card.row["customer_id"], card.row["mechanic__user_profile_id"]}
+                found.append(Change(number, card, viewers, insiders, session_id in said))
         return found
 
     def listing(self, person_id, since=None) -> Listing:

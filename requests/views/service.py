@@ -77,9 +77,10 @@ def my_requests(request):
     mine = mine.select_related("mechanic__user_profile", "event", "organization").order_by("-pk")
     helping = ServiceSession.objects.of_participant(request.user).open().filter(my_role=ParticipantRole.MECHANIC)
     context = {
-        "live": mine.filter(status__in=RequestStatus.LIVE),
+        "live": mine.filter(status__in=RequestStatus.LIVE).with_unanswered(request.user.pk),
         "past": mine.filter(status__in=RequestStatus.OVER)[:PAST],
         "helping": helping.select_related("customer", "event", "organization", "request"),
+        "board": request.user.is_mechanic and reverse("admin:requests_sessionrequest_board"),
         "may_ask": bool(_events_with_help(request.user)) or intakes.helping(request.user).exists(),
     }
     return render(request, "web/service/mine.html", context)
@@ -264,6 +265,8 @@ def _context(request, session, **said) -> dict:
     if asked.is_open:
         context["on_duty"] = intakes.on_duty(session.organization_id, session.event_id)
         context["waited"] = timezone.now() - asked.created_at > timedelta(minutes=1)
+    elif context["is_mechanic"] and session.status == ServiceStatus.LIVE:
+        context["idle_at"] = SessionRequest.objects.with_deadlines().get(pk=asked.pk).idle_at
     return context
 
 
@@ -282,6 +285,8 @@ def _headline(session, asked, place, is_mechanic) -> str:
             return _("{mechanic} is here for you").format(mechanic=session.mechanic)
         case ServiceStatus.COMPLETED:
             return _("Done")
+        case _cancelled if asked.mechanic_id is not None:
+            return _("Ended")
         case _cancelled:
             return _("Cancelled")
 

@@ -315,9 +315,15 @@
       beep();
     });
 
+    /* Browsers let a page be heard once somebody has touched it: the first touch is enough. */
+    addEventListener("pointerdown", () => isLoud && context()?.resume(), { once: true });
+
+    function context() {
+      return (audio ??= window.AudioContext && new AudioContext());
+    }
+
     function beep() {
-      if (!isLoud || !window.AudioContext) return;
-      audio ??= new AudioContext();
+      if (!isLoud || !context()) return;
       audio.resume();
       for (const [at, pitch] of [[0, 660], [0.18, 880]]) {
         const tone = audio.createOscillator();

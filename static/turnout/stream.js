@@ -14,7 +14,7 @@
 window.turnoutStream = {
     follow({ path, ticketUrl, csrf, last = "", on = {}, state = () => {} }) {
         const [SHORTEST, LONGEST] = [500, 10_000]; // before the next attempt
-        const SILENT = 40_000; // the stream says every 15 seconds that it is there
+        const SILENT = 25_000; // the stream says every 15 seconds that it is there
         const PATIENCE = 3_000; // before the page is told: most who come back are there at once
         const known = new Set();
         let patience = setTimeout(() => tell("offline"), PATIENCE);

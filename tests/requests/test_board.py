@@ -219,7 +219,7 @@ def test_a_mechanic_sees_what_they_may_take_and_what_they_have(event, mechanic, 
     }
     mechanics.set_duty(mechanic_id=mechanic.pk, on=False, actor=mechanic.user_profile)
     assert cards(bench.get(BOARD)) == {"waiting": [], "taken": [], "done": ["Done Doe"]}
-    assert "What waits is shown to whoever is on duty." in text(bench.get(BOARD))
+    assert "Go on duty to see who waits." in text(bench.get(BOARD))
 
 
 def test_done_today_is_of_today_by_the_clock_of_the_event(event, mechanic, desk):
@@ -280,7 +280,7 @@ def test_the_first_to_accept_gets_it_and_the_second_learns_from_whom(event, mech
     assert answer(act(bench, "accept", request)) == (200, {"done": True, "said": "It is yours.", "go": session})
     again = {"done": True, "said": "It is yours already.", "go": session}
     assert answer(act(bench, "accept", request)) == (200, again)
-    assert "It is yours already." in text(bench.get(session))
+    assert "It is yours already." in bench.get(session).content.decode()
     late = act(signed_in(other.user_profile), "accept", request)
     assert answer(late) == (409, {"done": False, "said": "Max M has accepted it already."})
     at_commit()

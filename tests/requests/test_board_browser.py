@@ -137,6 +137,19 @@ def test_what_slides_under_the_finger_is_not_taken(visit, live_stream, event, ma
     page.wait_for_url(f"**/session/{hot.session_id}/")
 
 
+def test_a_message_shows_on_the_card_of_who_has_it(visit, live_stream, event, max_):
+    request = ask(event, "Cara")
+    taking.accept(request_id=request.pk, person=max_.user_profile)
+    page = visit(max_.user_profile)
+    is_live(page)
+    assert "to answer" not in card(page, request).inner_text()
+    for words in ("Hello?", "Are you there?"):
+        talking.say(session_id=request.session_id, person=request.customer, body=words)
+    expect(card(page, request)).to_contain_text("2 messages to answer", timeout=AT_ONCE)
+    talking.say(session_id=request.session_id, person=max_.user_profile, body="Coming")
+    expect(card(page, request)).not_to_contain_text("to answer", timeout=AT_ONCE)
+
+
 def test_who_comes_too_late_is_told_by_whom_it_was_taken(visit, event, max_, ines):
     request = ask(event, "Cara")
     page = visit(ines.user_profile)
@@ -233,7 +246,7 @@ def test_without_a_script_buttons_work(visit, event, max_):
     page.get_by_role("button", name="Send").click()
     page.wait_for_url(f"**/session/{request.session_id}/*")
     assert SessionMessage.objects.get().body == "On my way"
-    page.get_by_role("button", name="Complete").click()
+    page.get_by_role("button", name="Done").click()
     assert BOARD in page.url
     assert "Done. The customer can read what was said." in page.inner_text("body")
     assert ServiceSession.objects.get().status == "completed"

@@ -219,7 +219,7 @@ def test_settings_are_entered_as_minutes_and_words(desk, event):
     )
     assert (made.skills, made.plans) == (["brakes", "gears"], ["gold"])
     page = page_of(made)
-    sentence = "Give minutes, from 1 to 1440 (1 days)."
+    sentence = "Give minutes, from 1 to 1440 (1 day)."
     for wrong in ("0", "1441", "x"):
         assert errors(desk.post(page, filled(desk, page) | {"idle_after": wrong})) == {"idle_after": [sentence]}
     desk.post(page, filled(desk, page) | {"idle_after": "20", "plans": ""})

@@ -464,7 +464,7 @@ def test_a_mechanic_hears_that_the_customer_needs_nobody_any_more(ada, event, me
     request = service_request(event, customer=ada, mechanic=mechanic)
     taking.cancel(request_id=request.pk, actor=ada)
     page = text(by_link(mechanic.user_profile).get(f"/help/{request.session_id}/"))
-    assert "Cancelled</h1>" in page and "The customer needs nobody any more." in page and "Ask again" not in page
+    assert "Ended</h1>" in page and "The customer needs nobody any more." in page and "Ask again" not in page
 
 
 def test_a_mechanic_who_signed_in_by_password_has_a_page_in_the_admin(ada, event, mechanic):
@@ -518,9 +518,12 @@ def test_my_requests_are_mine(adas, ada, event, mechanic):
     service_request(event, concern="Somebody else's")
     old = service_request(event, customer=ada, concern="Old one")
     taking.cancel(request_id=old.pk, actor=ada)
-    service_request(event, customer=ada, mechanic=mechanic, concern="Live one")
+    live = service_request(event, customer=ada, mechanic=mechanic, concern="Live one")
     service_request(event, customer=ada, concern="Open one")
+    assert "to answer" not in text(adas.get("/help/"))
+    talking.say(session_id=live.session_id, person=mechanic.user_profile, body="Where are you?")
     page = text(adas.get("/help/"))
+    assert page.count("1 message to answer") == 1
     assert "Somebody else" not in page
     places = [page.index(words) for words in ("You have asked for<", "Open one", "Live one", "Earlier<", "Old one")]
     assert places == sorted(places)

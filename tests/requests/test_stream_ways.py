@@ -15,7 +15,7 @@ from config.privacy import without_codes
 from events.models import UserProfile
 from requests.api.stream import newest
 from requests.models import StreamTicket
-from requests.operations import taking, tickets
+from requests.operations import taking, talking, tickets
 from requests.stream import reading
 from requests.stream.reading import Following, Joining, Wanted
 from tests.factories import MechanicFactory, UserProfileFactory, member, service_request
@@ -202,9 +202,18 @@ def test_a_look_finds_what_has_changed_in_the_order_in_which_it_did(event):
         {mechanic.user_profile_id, first.customer_id},
     ]
     assert found.last == found.changes[-1].number == newest()
+    last = newest()
+    talking.say(session_id=first.session_id, person=first.customer, body="Hello?")
+    signals_are_given()
+    organizer = member(event.organization, "organizer")
+    found = reading.look(Wanted(last=last, watching={mechanic.user_profile_id, first.customer_id, organizer.pk}))
+    [word] = found.changes
+    assert (word.card.id, word.is_word) == (first.pk, True)
+    assert word.viewers == {mechanic.user_profile_id, first.customer_id}  # no organiser's screen asks for it
     entering = {Following(first.session_id, person, 0) for person in (mechanic.user_profile_id, second.customer_id)}
     found = reading.look(Wanted(last=found.last, entering=entering))
     told = {
-        one.person_id: told and json.loads(told.body.split(b"data: ")[1])["role"] for one, told in found.told.items()
+        one.person_id: told and json.loads(told.body.split(b"data: ")[1].partition(b"\n")[0])["role"]
+        for one, told in found.told.items()
     }
     assert told == {mechanic.user_profile_id: "mechanic", second.customer_id: None}

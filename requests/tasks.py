@@ -50,6 +50,7 @@ def watch_service_requests():
     with ExitStack() as last_to_first:
         for sweep in (
             telling.mail_organizers,
+            telling.tell_unanswered,
             telling.tell_waiting,
             taking.remind_idle,
             taking.return_idle,

@@ -16,7 +16,7 @@ from config.live import nudge
 from events.models import IdempotencyKey
 
 from ..models import ParticipantRole, ServiceSession, ServiceStatus, SessionMessage, SessionType
-from . import taking, telling
+from . import taking
 
 LONGEST = SessionMessage._meta.get_field("body").max_length
 
@@ -59,8 +59,8 @@ class LinkNeeded(DomainError):
 
 @operation
 def say(*, session_id, person, body: str, key: str | None = None) -> SessionMessage:
-    """Writes a line, and tells the other one, where they aren't there. ``key``: of a form; the same words sent again
-    with it are the line that they made.
+    """Writes a line; the other one hears of it if they don't answer (telling.tell_unanswered). ``key``: of a form; the
+    same words sent again with it are the line that they made.
 
     Raises NotFound, SessionOver, NotSaid.
     """
@@ -76,7 +76,6 @@ def say(*, session_id, person, body: str, key: str | None = None) -> SessionMess
         kept = dict.fromkeys(("claimed_until", "answered_at", "created_at"), message.created_at)
         kept |= {"status": 201, "body": str(message.pk).encode()}
         IdempotencyKey.objects.create(user_profile_id=person.pk, key=once, fingerprint=once, **kept)
-    telling.written(session, message)
     _acted(session)
     return message
 

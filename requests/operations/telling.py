@@ -9,8 +9,8 @@ from functools import partial
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import Exists, F, OuterRef, Q, Subquery, TextField, Value
+from django.db.models.functions import Cast, Concat, Now
 from django.urls import reverse
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from messaging.models import Channel, Kind, Message, MessageDelivery, NoticePref
 from messaging.operations import notices, preferences, texts
 from messaging.operations.notices import Notice
 
-from ..models import Mechanic, ParticipantRole, RequestStatus, ServiceStatus, SessionRequest
+from ..models import Mechanic, ParticipantRole, RequestStatus, ServiceStatus, SessionMessage, SessionRequest
 
 TASK = "requests.tasks.watch_service_requests"
 SKILLED, ON_DUTY, ORGANIZERS = 1, 2, 3
@@ -52,15 +52,15 @@ def _key(request, said, moment, level="") -> str:
     return f"service:{request.pk}:{said}{level}:{moment.isoformat()}"
 
 
-def _notice(request, said, to, moment=None, *, level="", channels=None, named=None, **context) -> Notice:
-    """``moment``: what makes it new; by default, since when the request waits. ``named``: a person's id, and what they
-    are called: whom the text names, on a line of its own, so that they can be forgotten."""
+def _notice(request, said, to, moment=None, *, level="", key="", channels=None, named=None, **context) -> Notice:
+    """``moment``: what makes it new, unless it has a ``key``; by default, since when the request waits. ``named``: a
+    person's id, and what they are called: whom the text names, on a line of its own, so that they can be forgotten."""
     names = dict([named]) if named else {}
     page = address(request.session_id)
     context |= {"request": request, "page": page, "board": board(), "named": named and named[0]}
     subject, body = texts.written(f"service_{said}", event=request.event, **context)
     body, about = texts.naming(body, names)
-    key = _key(request, said, moment or request.waiting_since, level)
+    key = key or _key(request, said, moment or request.waiting_since, level)
     return Notice(
         Kind.SERVICE_REQUEST, subject, body, to, event_id=request.event_id, key=key, channels=channels, about=about
     )
@@ -117,32 +117,53 @@ def reminded(request, session) -> None:
     _tell(request, "still_there", request.mechanic.user_profile_id, session.last_activity_at)
 
 
-LIVELY = timedelta(minutes=2)
-"""Who did something in a session so recently is still there, and sees what is said."""
+ANSWERS = timedelta(minutes=1)
+"""Whoever hasn't answered by then may not be looking."""
+SAID = "service:said:"
+"""Where the keys of notices about messages begin."""
 
 
-def written(session, message) -> None:
-    """To the other one of the two, once, until they have written themselves; the words stay in the session.
+def tell_unanswered(*, at: datetime | None = None) -> int:
+    """Tells whoever has been written to and hasn't answered, once, until they have written themselves. How many.
 
-    Nobody, while nobody has accepted, nor while they are there. Of the session's mechanic ``last_activity_at`` says
-    so; a customer was told a moment ago that somebody has accepted.
+    ``at``: by default, now.
     """
-    by_customer = message.author_id == session.customer_id
-    away_since = message.created_at - LIVELY
-    if session.status != ServiceStatus.LIVE or by_customer and session.last_activity_at > away_since:
-        return
-    customers = Q(author=session.customer_id)
-    last = session.messages.filter(~customers if by_customer else customers).order_by("-pk").first()
-    if last is not None and last.created_at > away_since:
-        return
-    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=session.pk)
-    if not by_customer and request.accepted_at > away_since:
-        return
+    return one_by_one(unanswered(at), partial(tell_of_message, at=at))
+
+
+def unanswered(at: datetime | None = None):
+    """In sessions that go on: of the messages since the other one's last, the first, where that waits for too long and
+    nobody was told. A mechanic who does something else about it has seen it."""
+    around = SessionMessage.objects.filter(session=OuterRef("session"))
+    before = around.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("author")[:1]
+    answers = around.filter(pk__gt=OuterRef("pk")).exclude(author=OuterRef("author"))
+    told = Message.objects.filter(key=Concat(Value(SAID), Cast(OuterRef("pk"), TextField())))
+    until = (at or timezone.now()) - ANSWERS
+    waits = around.filter(created_at__lte=until)
+    unseen = ~Q(author=F("session__customer")) | Exists(
+        waits.filter(created_at__gt=OuterRef("session__last_activity_at"), author=OuterRef("author"))
+    )
+    return (
+        SessionMessage.objects.filter(session__status=ServiceStatus.LIVE, created_at__lte=until)
+        .annotate(before=Subquery(before))
+        .filter(Q(before=None) | ~Q(before=F("author")), unseen, ~Exists(answers), ~Exists(told))
+    )
+
+
+@operation
+def tell_of_message(*, pk, at: datetime | None = None) -> int:
+    """To the other one of the two; the words stay in the session."""
+    message = unanswered(at).select_related("session").filter(pk=pk).first()
+    if message is None:
+        return 0
+    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=message.session_id)
     mechanic = request.mechanic
-    to = mechanic.user_profile_id if by_customer else request.customer_id
-    called = (request.customer_name or str(ParticipantRole.CUSTOMER.label)) if by_customer else str(mechanic)
-    turn = f":{to}:{last.pk if last else 0}"
-    _tell(request, "written", to, request.accepted_at, level=turn, named=(message.author_id, called))
+    if message.author_id == request.customer_id:
+        to, called = mechanic.user_profile_id, request.customer_name or str(ParticipantRole.CUSTOMER.label)
+    else:
+        to, called = request.customer_id, str(mechanic)
+    notice = _notice(request, "written", [to], named=(message.author_id, called), key=f"{SAID}{message.pk}")
+    return notices.notify(notice)
 
 
 # -- Who helps -----------------------------------------------------------------------------------------------

@@ -73,9 +73,9 @@ def test_one_round_does_all_of_it(event, mechanic):
     assert (SessionRequestLog.objects.count(), Message.objects.count()) == before
 
 
-def test_nothing_to_do_is_five_questions(event, mechanic, django_assert_num_queries):
+def test_nothing_to_do_is_six_questions(event, mechanic, django_assert_num_queries):
     service_request(event, mechanic=mechanic)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         tasks.watch_service_requests()
 
 

@@ -392,29 +392,30 @@ def test_the_words_of_the_mail(event, organizer):
 
 @pytest.fixture
 def talk(event, mechanic):
-    """A session of Ada's and the mechanic's, accepted an hour ago."""
+    """A session of Ada's and the mechanic's, who has done nothing for an hour."""
     customer = UserProfileFactory(first_name="Ada", last_name="Byron")
-    return long_ago(service_request(event, customer=customer, mechanic=mechanic))
-
-
-def long_ago(request, minutes=60):
-    ago = timezone.now() - minutes * MINUTE
-    SessionRequest.objects.filter(pk=request.pk).update(accepted_at=ago)
-    ServiceSession.objects.filter(pk=request.session_id).update(last_activity_at=ago)
+    request = service_request(event, customer=customer, mechanic=mechanic)
+    active(request, 60)
     return request
+
+
+def active(request, minutes):
+    """The mechanic last did something so long ago."""
+    ago = timezone.now() - minutes * MINUTE
+    ServiceSession.objects.filter(pk=request.session_id).update(last_activity_at=ago)
 
 
 def said(request, person, minutes):
     """Something that the person said so long ago."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO service_session_messages (session_id, author_id, body, created_at) VALUES (%s, %s, 'Yes', %s)",
-            [request.session_id, person.pk, timezone.now() - minutes * MINUTE],
+            "INSERT INTO service_session_messages (session_id, author_id, body, created_at) VALUES (%s, %s, %s, %s)",
+            [request.session_id, person.pk, "A secret", timezone.now() - minutes * MINUTE],
         )
 
 
-def say(request, person, body="Hello?", **more):
-    return talking.say(session_id=request.session_id, person=person, body=body, **more)
+def say(request, person):
+    return talking.say(session_id=request.session_id, person=person, body="Hello?")
 
 
 def letters_to(person):
@@ -422,78 +423,63 @@ def letters_to(person):
     return told(person).count("You have been written to")
 
 
-def test_the_other_one_is_told_once_until_they_have_written(talk, mechanic):
+def test_whoever_does_not_answer_is_told_once_until_they_have(talk, mechanic):
     helper, ada = mechanic.user_profile, talk.customer
-    say(talk, ada)
-    say(talk, ada, "Are you there?")
+    said(talk, ada, 9)
+    said(talk, ada, 8)
+    assert (telling.tell_unanswered(), telling.tell_unanswered()) == (1, 0)
+    said(talk, ada, 7)
+    assert telling.tell_unanswered() == 0
     assert (letters_to(helper), letters_to(ada)) == (1, 0)
-    said(talk, helper, 5)
-    say(talk, ada)
-    say(talk, ada)
-    assert (letters_to(helper), letters_to(ada)) == (2, 0)
-
-
-def test_the_customer_is_told_too(talk, mechanic):
-    helper, ada = mechanic.user_profile, talk.customer
+    said(talk, helper, 6)
     said(talk, ada, 5)
-    say(talk, helper)
-    say(talk, helper)
-    assert (letters_to(helper), letters_to(ada)) == (0, 1)
+    assert telling.tell_unanswered() == 1
+    said(talk, helper, 4)
+    assert telling.tell_unanswered() == 1
+    assert (letters_to(helper), letters_to(ada)) == (2, 1)
     said(talk, ada, 3)
-    say(talk, helper)
-    assert letters_to(ada) == 2
+    said(talk, helper, 2)
+    assert telling.tell_unanswered() == 1
+    assert (letters_to(helper), letters_to(ada)) == (2, 2)
 
 
-def test_nobody_is_told_while_they_are_there(talk, mechanic):
-    helper, ada = mechanic.user_profile, talk.customer
-    said(talk, ada, 1.9)
-    say(talk, helper)
-    assert letters_to(ada) == 0
-    ServiceSession.objects.update(last_activity_at=timezone.now() - 1.9 * MINUTE)
-    say(talk, ada)
-    assert letters_to(helper) == 0
-    ServiceSession.objects.update(last_activity_at=timezone.now() - 2.1 * MINUTE)
-    assert letters_to(helper) == 0
-
-
-@pytest.mark.parametrize(("minutes", "number"), [(1.9, 0), (2.1, 1)])
-def test_whoever_heard_a_moment_ago_that_it_was_accepted_is_not_told(talk, mechanic, minutes, number):
-    long_ago(talk, minutes)
-    say(talk, mechanic.user_profile)
-    assert letters_to(talk.customer) == number
-    long_ago(talk, minutes)
-    said(talk, mechanic.user_profile, 30)
+def test_a_minute_is_time_to_answer(talk, mechanic):
     say(talk, talk.customer)
-    assert letters_to(mechanic.user_profile) == number
-
-
-def test_while_nobody_has_accepted_nobody_is_told(talk, mechanic):
-    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
-    before = Message.objects.count()
-    say(talk, talk.customer)
-    assert Message.objects.count() == before
-
-
-def test_the_next_mechanic_is_heard_anew(talk, event, mechanic):
-    say(talk, mechanic.user_profile)
-    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
-    another = MechanicFactory(organization=event.organization)
-    taking.accept(request_id=talk.pk, person=another.user_profile)
-    long_ago(talk, 30)
-    say(talk, another.user_profile)
-    say(talk, talk.customer)
-    assert (letters_to(talk.customer), letters_to(mechanic.user_profile)) == (2, 0)
-
-
-def test_a_form_sent_twice_tells_once(talk, mechanic):
-    say(talk, talk.customer, key="form")
-    said(talk, mechanic.user_profile, 5)
-    say(talk, talk.customer, key="form")
+    assert telling.tell_unanswered() == telling.tell_unanswered(at=timezone.now() + 0.9 * MINUTE) == 0
+    assert telling.tell_unanswered(at=timezone.now() + 1.1 * MINUTE) == 1
     assert letters_to(mechanic.user_profile) == 1
 
 
+def test_a_mechanic_who_does_something_about_it_has_seen_it(talk, mechanic):
+    said(talk, talk.customer, 9)
+    active(talk, 8)
+    assert telling.tell_unanswered() == 0
+    said(talk, talk.customer, 7)
+    assert telling.tell_unanswered() == 1
+
+
+@pytest.mark.parametrize("end", [taking.release, taking.complete])
+def test_of_what_does_not_go_on_nobody_is_told(talk, mechanic, end):
+    said(talk, talk.customer, 9)
+    said(talk, mechanic.user_profile, 8)
+    end(request_id=talk.pk, actor=mechanic.user_profile)
+    assert telling.tell_unanswered() == 0
+
+
+def test_the_next_mechanic_is_heard_anew(talk, event, mechanic):
+    said(talk, mechanic.user_profile, 9)
+    assert telling.tell_unanswered() == 1
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    another = MechanicFactory(organization=event.organization)
+    taking.accept(request_id=talk.pk, person=another.user_profile)
+    said(talk, another.user_profile, 8)
+    assert telling.tell_unanswered() == 1
+    assert (letters_to(talk.customer), letters_to(mechanic.user_profile)) == (2, 0)
+
+
 def test_the_words_of_what_is_said_are_no_part_of_it(talk, mechanic):
-    say(talk, talk.customer, "A secret")
+    said(talk, talk.customer, 9)
+    telling.tell_unanswered()
     assert only(mechanic.user_profile) == (
         "You have been written to",
         (
@@ -503,35 +489,25 @@ def test_the_words_of_what_is_said_are_no_part_of_it(talk, mechanic):
     )
     message = Message.objects.latest("pk")
     assert (message.channels, message.event_id) == (["in_app", "push"], talk.event_id)
-    say(talk, mechanic.user_profile)
-    said(talk, talk.customer, 5)
-    say(talk, mechanic.user_profile)
-    assert "– Grace H.\n" in only(talk.customer)[1]
+    said(talk, mechanic.user_profile, 8)
+    telling.tell_unanswered()
+    assert "– Grace H.\n" in Message.objects.latest("pk").body
 
 
 def test_nobody_is_called_by_their_address(talk, mechanic):
     SessionRequest.objects.update(customer_name="")
-    say(talk, talk.customer)
+    said(talk, talk.customer, 9)
+    telling.tell_unanswered()
     assert "written to by\n– Customer\n" in only(mechanic.user_profile)[1]
 
 
 def test_whoever_is_erased_has_written_without_a_name(talk, mechanic):
-    say(talk, talk.customer)
+    said(talk, talk.customer, 9)
+    telling.tell_unanswered()
     message = Message.objects.latest("pk")
     privacy.erase(person_id=talk.customer_id, actor=talk.customer)
     message.refresh_from_db()
     assert "written to by\n– (erased)\n" in message.body
-
-
-def test_saying_takes_so_many_statements(talk, mechanic, django_assert_num_queries):
-    helper, ada = mechanic.user_profile, talk.customer
-    with django_assert_num_queries(9):
-        say(talk, ada)
-    assert letters_to(helper) == 1
-    with django_assert_num_queries(7):
-        say(talk, helper)
-    with django_assert_num_queries(5):
-        say(talk, ada)
 
 
 # -- What nobody has answered --------------------------------------------------------------------------------

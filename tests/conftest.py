@@ -20,6 +20,7 @@ from rest_framework.test import APIClient
 from config.errors import Busy, translate
 
 from . import factories
+from .config import postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,12 +72,23 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda one: places.get(one.path, len(places)))
 
 
+SUFFIX = os.environ.get("TEST_DB_SUFFIX", "")
+
+
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
+def migrated():
+    """The database that those of all processes are copies of. To make it takes the time of a thousand tests."""
+    with postgres.migrated(f"test_{connection.settings_dict['NAME']}_migrated{SUFFIX}") as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request, django_db_modify_db_settings_parallel_suffix, django_db_keepdb):
     """With TEST_DB_SUFFIX, several runs at once get along on one server."""
-    database = connection.settings_dict
-    name = database["TEST"]["NAME"] or f"test_{database['NAME']}"
-    database["TEST"]["NAME"] = name + os.environ.get("TEST_DB_SUFFIX", "")
+    test = connection.settings_dict["TEST"]
+    test["NAME"] = (test["NAME"] or f"test_{connection.settings_dict['NAME']}") + SUFFIX
+    if not django_db_keepdb:
+        test["TEMPLATE"] = request.getfixturevalue("migrated")
 
 
 EMPTY = """

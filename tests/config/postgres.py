@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from django.db import connection
@@ -98,6 +99,34 @@ def _commit_when_waited_for(other, count) -> bool:
 
 
 @contextmanager
+def migrated(name):
+    """A database with all migrations and nothing more, of which others are copies, made in a moment.
+
+    The first process of a run makes it, and the last one that leaves the block drops it.
+    """
+    which = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    address = urlsplit(os.environ["DATABASE_URL"])
+    database, key = sql.Identifier(name), f"hashtextextended('{name}', 0)"
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database)
+    with psycopg.connect(address._replace(path="/postgres").geturl(), autocommit=True) as admin:
+        admin.execute(f"SELECT pg_advisory_lock({key})")
+        made = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+        if admin.execute(made, [name]).fetchone() != (which,):
+            admin.execute(drop)
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(database))
+            given = address._replace(path=f"/{name}").geturl()
+            run("python", "manage.py", "migrate", "--verbosity", "0", DATABASE_URL=given)
+            admin.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, which))
+        admin.execute(f"SELECT pg_advisory_lock_shared({key}), pg_advisory_unlock({key})")
+        try:
+            yield name
+        finally:
+            admin.execute(f"SELECT pg_advisory_unlock_shared({key})")
+            if admin.execute(f"SELECT pg_try_advisory_lock({key})").fetchone() == (True,):
+                admin.execute(drop)
+
+
+@contextmanager
 def database(name):
     """An empty database with deploy/roles.sql applied."""
     name += SUFFIX
@@ -114,3 +143,19 @@ def database(name):
                 # Refused while the other test module's database still knows the role.
                 with suppress(psycopg.errors.DependentObjectsStillExist):
                     admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@contextmanager
+def production(name, migrated, folder):
+    """A database as in production, restored from a dump of a copy of the ``migrated`` one."""
+    with database(name) as name, psycopg.connect(url("postgres"), autocommit=True) as admin:
+        copy = sql.Identifier(f"{name}_copied")
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(copy)
+        admin.execute(drop)
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, sql.Identifier(migrated)))
+        dump, whole = f"{folder}/{name}.dump", ("--exit-on-error", "--no-owner", "--no-privileges")
+        run("pg_dump", "--format=custom", f"--file={dump}", url(f"{name}_copied"))
+        admin.execute(drop)
+        run("pg_restore", *whole, f"--dbname={url(name, OWNER)}", dump)
+        run("psql", "-q", "-d", name, "-f", "deploy/roles.sql")
+        yield name

@@ -11,7 +11,7 @@ from messaging.models import LinkMethod, LinkOutcome
 from messaging.models.audit import SWITCHES
 from messaging.triggers import linking
 from tests import factories
-from tests.config.postgres import APP, OWNER, PROJECT, database, run, url
+from tests.config.postgres import APP, OWNER, PROJECT, production, run, url
 
 DOCUMENT = (PROJECT / "docs" / "linking.md").read_text()
 
@@ -54,11 +54,8 @@ def test_words_of_the_document_are_words_of_the_code():
 
 
 @pytest.fixture(scope="module")
-def site():
-    """A database as in production."""
-    with database("linking") as name:
-        run("python", "manage.py", "migrate", "--verbosity", "0", DATABASE_URL=url(name, OWNER))
-        run("psql", "-q", "-d", name, "-f", "deploy/roles.sql")
+def site(migrated, tmp_path_factory):
+    with production("linking", migrated, tmp_path_factory.mktemp("linking")) as name:
         yield {"DATABASE_URL": url(name, APP), "OWNER_URL": url(name, OWNER)}
 
 

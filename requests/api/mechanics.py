@@ -72,7 +72,7 @@ class Mechanics(generics.ListAPIView):
         return self.get_paginated_response(MechanicSerializer(page, many=True).data)
 
     def rows(self, organization=None, event=None, on_duty=None):
-        found = whole().of_staff(self.request.user).filter(active=True)
+        found = whole().of_staff(self.request.user).filter(active=True, user_profile__is_active=True)
         if organization is not None:
             found = found.filter(organization=organization)
         if event is not None:

@@ -511,10 +511,9 @@ class SessionRequest(models.Model):
         triggers = [
             touched(),
             triggers.request_kept_right(),
-            triggers.request_of_session(),
+            *triggers.request_of_session(),
             *triggers.request_logged(),
             triggers.request_signals(),
-            never_truncated(triggers.HAS_REQUEST),
         ]
 
     def __str__(self):

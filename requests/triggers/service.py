@@ -27,9 +27,8 @@ SIGNALS = "service_signals"
 # -- A session and its request ---------------------------------------------------------------------------
 
 
-def _agreement(session_id: str, lost: str = "false") -> str:
-    """PL/pgSQL for a deferred trigger: an open session has its request, and the two say the same at commit. Where its
-    request was ``lost``, a session that is over is refused too.
+def _agreement(session_id: str) -> str:
+    """PL/pgSQL for a deferred trigger: an open session has its request, and the two say the same at commit.
 
     Reads both rows anew, as NEW and OLD may be older than the commit, and locks the session: whoever changes
     either meets the others there.
@@ -39,7 +38,7 @@ def _agreement(session_id: str, lost: str = "false") -> str:
         SELECT s.status AS session, s.mechanic_id AS of_session, r.status AS request, r.mechanic_id AS of_request
         INTO found FROM service_sessions s LEFT JOIN session_requests r ON r.session_id = s.id
         WHERE s.id = {session_id};
-        IF found.request IS NULL AND (found.session IN ('pending', 'live') OR found.session IS NOT NULL AND {lost}) THEN
+        IF found.session IN ('pending', 'live') AND found.request IS NULL THEN
             {violation(HAS_REQUEST, "service session % is % but has no request", session_id, "found.session")}
         ELSIF found.request IS NOT NULL AND (
             found.session <> CASE found.request
@@ -62,23 +61,26 @@ def session_has_request() -> Trigger:
     )
 
 
-def request_of_session() -> Trigger:
-    """The same promise, seen from the request: deleted, or in another state than its session."""
-    return Trigger(
-        name="request_of_session",
-        when=pgtrigger.After,
-        operation=pgtrigger.Insert | pgtrigger.UpdateOf("status", "mechanic_id", "session_id") | pgtrigger.Delete,
-        timing=pgtrigger.Deferred,
-        declare=[("found", "record")],
-        func=f"""
-            IF TG_OP = 'DELETE' THEN
-                {_agreement("OLD.session_id", lost="true")}
-            ELSE
-                {_agreement("NEW.session_id")}
-            END IF;
-            RETURN NULL;
-        """,
-    )
+def request_of_session() -> list[Trigger]:
+    """The same promise, seen from the request: in another state than its session; or deleted, at any time, as a session
+    that is over would be anybody's without it."""
+    return [
+        Trigger(
+            name="request_of_session",
+            when=pgtrigger.After,
+            operation=pgtrigger.Insert | pgtrigger.UpdateOf("status", "mechanic_id", "session_id"),
+            timing=pgtrigger.Deferred,
+            declare=[("found", "record")],
+            func=_agreement("NEW.session_id") + "RETURN NULL;",
+        ),
+        Trigger(
+            name="never_deleted",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Delete,
+            func=violation(HAS_REQUEST, "a service request is never deleted"),
+        ),
+        never_truncated(HAS_REQUEST),
+    ]
 
 
 # -- What belongs to what ----------------------------------------------------------------------------------

@@ -343,6 +343,18 @@ def test_what_is_over_keeps_its_mechanic_and_its_request(done, event):
     refused("DELETE FROM public.session_requests", constraint=HAS_REQUEST)
 
 
+def test_what_is_over_is_not_written_anew(done, event):
+    """Without its request for a moment, a session would be anybody's."""
+    other = MechanicFactory(organization=event.organization)
+    refused(
+        "DELETE FROM public.session_requests; UPDATE public.service_sessions SET mechanic_id = %s;"
+        "INSERT INTO public.session_requests (session_id, customer_id, status, mechanic_id, accepted_at, closed_at)"
+        " SELECT id, customer_id, 'completed', mechanic_id, now(), now() FROM public.service_sessions",
+        other.pk,
+        constraint=HAS_REQUEST,
+    )
+
+
 def test_that_somebody_had_it_is_not_forgotten(accepted, done):
     forget = "UPDATE public.session_requests SET status = 'completed', mechanic_id = NULL, accepted_at = NULL"
     refused(f"{forget}, first_accepted_at = NULL", constraint="requests_sessionrequest_(stays_itself|over_stays_over)")

@@ -109,6 +109,7 @@ def migrated(name):
     database, key = sql.Identifier(name), f"hashtextextended('{name}', 0)"
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database)
     with psycopg.connect(address._replace(path="/postgres").geturl(), autocommit=True) as admin:
+        admin.execute("SET lock_timeout = 0")
         admin.execute(f"SELECT pg_advisory_lock({key})")
         made = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
         if admin.execute(made, [name]).fetchone() != (which,):

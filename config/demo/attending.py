@@ -448,7 +448,7 @@ class _Door:
         rows = list(marked.filter(pk__in=self.moments).exclude(attendance_source=Source.AUTO_ABSENCE))
         for row in rows:
             row.attendance_marked_at = self.moments[row.pk]
-        Attendee.objects.bulk_update(rows, ["attendance_marked_at"])
+        clock.store(Attendee.objects, rows, ["attendance_marked_at"])
         marked.update(attendance_updated_at=F("attendance_marked_at"))
 
     def _date_devices(self):

@@ -7,6 +7,7 @@ gone by, so that none comes to lie in the future. Rows that somebody changed sin
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db import connection
 from django.db.models import DateTimeField, DurationField, Exists, F, Func, OuterRef, Value
 
 from events.importers import Schedule
@@ -66,6 +67,21 @@ def move_stamps(model, rows, fields: tuple[str, ...], demo) -> None:
     keys = list(rows.exclude(Exists(touched)).values_list("pk", flat=True))
     model.objects.filter(pk__in=keys).update(**moved)
     history.filter(id__in=keys).update(**moved, history_date=F("history_date") + gone_by)
+
+
+def store(manager, rows, fields) -> None:
+    """Writes ``fields`` of many rows in one statement. Django's bulk_update compares every row with all others."""
+    of = manager.model._meta
+    columns = [of.pk, *map(of.get_field, fields)]
+    lists = ", ".join(f"%s::{one.db_type(connection)}[]" for one in columns)
+    values = [[one.get_db_prep_save(getattr(row, one.attname), connection) for row in rows] for one in columns]
+    names = [one.column for one in columns]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {of.db_table} AS row SET {', '.join(f'{name} = new.{name}' for name in names[1:])}"
+            f" FROM unnest({lists}) AS new ({', '.join(names)}) WHERE row.{names[0]} = new.{names[0]}",
+            values,
+        )
 
 
 def shifted(schedule: Schedule, now: datetime) -> Schedule:

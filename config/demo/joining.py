@@ -364,7 +364,7 @@ class _Scene:
                 one.created_at = moments[0]
                 for name in fields:
                     setattr(one, name, stamps.get((name, getattr(one, name))))
-        model.objects.bulk_update(rows, ["created_at", *fields])
-        model.history.bulk_update(
-            [one for each in records.values() for one in each], ["created_at", "history_date", *fields]
+        clock.store(model.objects, rows, ["created_at", *fields])
+        clock.store(
+            model.history, [one for each in records.values() for one in each], ["created_at", "history_date", *fields]
         )

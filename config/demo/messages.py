@@ -228,7 +228,7 @@ def _date_notices(demo):
         moments = (of.get(row.event_id, {}).get(row.user_id) for of in (asked, came))
         row.created_at = row.sent_at = next(filter(None, moments), demo.now - HOUR)
         row.status, row.attempts = Status.SENT, int(row.channel != IN_APP)
-    MessageDelivery.objects.bulk_update(rows, ["created_at", "sent_at", "status", "attempts"])
+    clock.store(MessageDelivery.objects, rows, ["created_at", "sent_at", "status", "attempts"])
     moments = dict(_fresh_notices().annotate(at=Min("deliveries__created_at")).values_list("pk", "at"))
     messages = list(_fresh_notices())
     for message in messages:
@@ -435,7 +435,7 @@ class _Scene:
         for row in rows:
             if row.channel == IN_APP:
                 row.sent_at = self.at
-        MessageDelivery.objects.bulk_update(rows, fields)
+        clock.store(MessageDelivery.objects, rows, fields)
 
     def _hand_over(self, row):
         if self.act.rejected:

@@ -207,7 +207,7 @@ class _Seating:
         SessionFeedback.objects.bulk_create(rows)
         for row in rows:
             row.created_at = stamps[row.pk]
-        SessionFeedback.objects.bulk_update(rows, ["created_at"], batch_size=500)
+        clock.store(SessionFeedback.objects, rows, ["created_at"])
 
 
 def _keep_a_line(demo):

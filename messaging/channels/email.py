@@ -178,11 +178,12 @@ def letter(parcel: Parcel) -> EmailMultiAlternatives:
     if parcel.kind != "announcement":
         headers["Auto-Submitted"] = "auto-generated"
     organization, event = one_line(parcel.organization, 100), one_line(parcel.event_title, 200)
-    context = {"parcel": parcel, "body": parcel.body.strip(), "organization": organization, "event": event}
+    by = organization or "Turnout"
+    context = {"parcel": parcel, "body": parcel.body.strip(), "organization": by, "event": event}
     made = EmailMultiAlternatives(
         subject=one_line(parcel.subject, 200) or event or organization,
         body=render_to_string("messaging/letter.txt", context).strip() + "\n",
-        from_email=_named(f"{organization} via Turnout" if organization else "Turnout", _sender()),
+        from_email=_named(f"{organization} via Turnout" if organization else by, _sender()),
         to=[_named(one_line(parcel.name, 100), parcel.to[0])],
         headers=headers,
     )

@@ -54,8 +54,8 @@ def going_back(held: int) -> str | None:
     if not held:
         return None
     return ngettext(
-        "{} request that they have accepted goes back to the line, and its customer hears of it.",
-        "{} requests that they have accepted go back to the line, and their customers hear of it.",
+        "{} request in hand goes back to the line, and its customer hears of it.",
+        "{} requests in hand go back to the line, and their customers hear of it.",
         held,
     ).format(held)
 

@@ -133,18 +133,20 @@ def tell_unanswered(*, at: datetime | None = None) -> int:
 
 def unanswered(at: datetime | None = None):
     """In sessions that go on: of the messages since the other one's last, the first, where that waits for too long and
-    nobody was told. A mechanic who does something else about it has seen it."""
+    nobody was told since this mechanic has it. A mechanic who does something else about it has seen it."""
     around = SessionMessage.objects.filter(session=OuterRef("session"))
     before = around.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("author")[:1]
     answers = around.filter(pk__gt=OuterRef("pk")).exclude(author=OuterRef("author"))
-    told = Message.objects.filter(key=Concat(Value(SAID), Cast(OuterRef("pk"), TextField())))
+    number, mechanic = (Cast(OuterRef(name), TextField()) for name in ("pk", "session__mechanic"))
+    told = Message.objects.filter(key=Concat(Value(SAID), number, Value(":"), mechanic, output_field=TextField()))
     until = (at or timezone.now()) - ANSWERS
     waits = around.filter(created_at__lte=until)
     unseen = ~Q(author=F("session__customer")) | Exists(
         waits.filter(created_at__gt=OuterRef("session__last_activity_at"), author=OuterRef("author"))
     )
+    by_the_two = Q(author=F("session__customer")) | Q(author=F("session__mechanic__user_profile"))
     return (
-        SessionMessage.objects.filter(session__status=ServiceStatus.LIVE, created_at__lte=until)
+        SessionMessage.objects.filter(by_the_two, session__status=ServiceStatus.LIVE, created_at__lte=until)
         .annotate(before=Subquery(before))
         .filter(Q(before=None) | ~Q(before=F("author")), unseen, ~Exists(answers), ~Exists(told))
     )
@@ -162,7 +164,9 @@ def tell_of_message(*, pk, at: datetime | None = None) -> int:
         to, called = mechanic.user_profile_id, request.customer_name or str(ParticipantRole.CUSTOMER.label)
     else:
         to, called = request.customer_id, str(mechanic)
-    notice = _notice(request, "written", [to], named=(message.author_id, called), key=f"{SAID}{message.pk}")
+    notice = _notice(
+        request, "written", [to], named=(message.author_id, called), key=f"{SAID}{message.pk}:{mechanic.pk}"
+    )
     return notices.notify(notice)
 
 

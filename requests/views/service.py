@@ -300,10 +300,18 @@ def _act(request, session):
             messages.success(request, _("Good: it stays with you."))
         case "place":
             form = PlaceForm(request.POST)
-            if not form.is_valid():
-                messages.error(request, form.errors["place"][0])
-            elif talking.set_place(session_id=session.pk, person=request.user, **form.cleaned_data).changed:
-                messages.success(request, _("It is said to the customer."))
+            try:
+                if (
+                    form.is_valid()
+                    and talking.set_place(session_id=session.pk, person=request.user, **form.cleaned_data).changed
+                ):
+                    messages.success(request, _("It is said to the customer."))
+            except talking.LinkNeeded as error:
+                form.add_error("place", str(error))
+            if form.errors:
+                refused = {"typed": form["place"].value(), "error": form.errors["place"][0]}
+                context = _context(request, session) | {"refused": refused}
+                return render(request, "web/service/session.html", context, status=400)
         case "release":
             taking.release(request_id=asked.pk, actor=request.user)
             messages.success(request, _("You have handed it back: it waits for somebody else."))

@@ -46,7 +46,7 @@
     const live = document.getElementById("board-live");
     const note = document.getElementById("board-note");
     const form = document.getElementById("board-form");
-    const csrf = form.querySelector("[name=csrfmiddlewaretoken]").value;
+    const token = form.querySelector("[name=csrfmiddlewaretoken]");
     const title = document.title;
     const notes = new Map(); // id of a card → what is told beside it
     const busy = new Set();
@@ -258,17 +258,11 @@
       isLeaving = isAccept;
       busy.add(id);
       button.setAttribute("aria-busy", "true");
-      const data = new FormData(form);
-      data.set("act", button.value);
       try {
-        const answer = await fetch(form.action, {
-          method: "POST",
-          body: data,
-          headers: { Accept: "application/json" },
-          signal: AbortSignal.timeout(PATIENCE),
-        });
+        let answer = await send(button.value);
+        if (answer.status === 403 && !isJson(answer) && (await renewToken())) answer = await send(button.value);
         if (answer.redirected) return location.reload();
-        if (answer.headers.get("Content-Type")?.startsWith("application/json")) {
+        if (isJson(answer)) {
           const { done, said, go } = await answer.json();
           if (go) return location.assign(go);
           tell(id, said, !done);
@@ -281,6 +275,24 @@
       }
       isLeaving = false;
       return refresh();
+    }
+
+    function send(act) {
+      const data = new FormData(form);
+      data.set("act", act);
+      const [headers, signal] = [{ Accept: "application/json" }, AbortSignal.timeout(PATIENCE)];
+      return fetch(form.action, { method: "POST", body: data, headers, signal });
+    }
+
+    const isJson = (answer) => answer.headers.get("Content-Type")?.startsWith("application/json");
+
+    /* Who signed out and in again, in another tab, has another token against forgery than this page. */
+    async function renewToken() {
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+      if (answer.redirected || !answer.ok) return false;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      token.value = fresh.querySelector("#board-form [name=csrfmiddlewaretoken]").value;
+      return true;
     }
 
     const filter = document.querySelector(".board-filter");
@@ -348,7 +360,7 @@
       window.turnoutStream.follow({
         path: "session-requests",
         ticketUrl: board.dataset.ticket,
-        csrf,
+        csrf: () => token.value,
         on: { request: later, gone: later, ready: later },
         state: (how) => {
           isOnline = how === "online";

@@ -59,9 +59,7 @@ function follow(root) {
         }
         shown = number;
         const fresh = new DOMParser().parseFromString(html, "text/html");
-        for (const one of fresh.querySelectorAll("[name=csrfmiddlewaretoken]")) {
-            one.setAttribute("value", token); // each answer writes it differently
-        }
+        take(fresh);
         for (const part of fresh.querySelectorAll("[data-part]")) {
             const old = root.querySelector(`[data-part="${part.dataset.part}"]`);
             for (const fold of old?.querySelectorAll("details[id]") ?? []) {
@@ -223,18 +221,23 @@ function follow(root) {
         }
     }
 
-    /* Who signed out and in again, in another tab, has another one. */
     async function renewToken() {
         const answer = await fetch(root.dataset.url, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
         if (answer.redirected || !answer.ok) {
             return false;
         }
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-        token = fresh.querySelector("[name=csrfmiddlewaretoken]")?.value ?? token;
-        for (const one of root.querySelectorAll("[name=csrfmiddlewaretoken]")) {
-            one.value = token;
-        }
+        take(new DOMParser().parseFromString(await answer.text(), "text/html"));
         return true;
+    }
+
+    /* The answer's token for the whole page: each answer writes it differently, and who signs in anew has another one. */
+    function take(fresh) {
+        token = fresh.querySelector("[name=csrfmiddlewaretoken]")?.value ?? token;
+        for (const place of [root, fresh]) {
+            for (const one of place.querySelectorAll("[name=csrfmiddlewaretoken]")) {
+                one.setAttribute("value", token);
+            }
+        }
     }
 
     function explain(form, words) {
@@ -333,7 +336,7 @@ function follow(root) {
     stream = window.turnoutStream?.follow({
         path: `service-sessions/${root.dataset.session}`,
         ticketUrl: root.dataset.ticket,
-        csrf: token,
+        csrf: () => token,
         last: newest || "",
         on: { ready: refresh, session: refresh, message: refresh, gone: refresh },
         state: (how) => {

@@ -2,7 +2,7 @@
 
    turnoutStream.follow({
        path: "session-requests",            or "service-sessions/<id>"
-       ticketUrl, csrf,                     where a ticket is to be had, and the page's token against forgery
+       ticketUrl, csrf: () => token,        where a ticket is to be had, and the page's token against forgery
        last: 17,                            of a session: the last message that the page has
        on: {request, gone, ready, session, message},   each gets the event's data
        state: (word) => …,                  "online" once all is there that there is, "offline" when nothing comes
@@ -62,7 +62,7 @@ window.turnoutStream = {
             try {
                 const response = await fetch(ticketUrl, {
                     method: "POST",
-                    headers: { "X-CSRFToken": csrf, Accept: "application/json" },
+                    headers: { "X-CSRFToken": csrf(), Accept: "application/json" },
                     credentials: "same-origin",
                     cache: "no-store",
                     signal: AbortSignal.timeout(LONGEST),

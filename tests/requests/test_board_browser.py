@@ -276,9 +276,7 @@ def test_who_goes_off_duty_is_asked_about_what_they_have(visit, event, max_):
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss())[1])
     page.get_by_role("switch").click()
     expect(page.get_by_role("switch")).to_be_checked()
-    assert asked == [
-        "Go off duty? 1 request that they have accepted goes back to the line, and its customer hears of it."
-    ]
+    assert asked == ["Go off duty? 1 request in hand goes back to the line, and its customer hears of it."]
     request.refresh_from_db()
     assert request.status == "accepted"
 

@@ -156,7 +156,7 @@ def test_duty_is_changed_by_acts_that_say_what_goes_back(desk, event, mechanic):
     request = ask(event)
     taking.accept(request_id=request.pk, person=mechanic.user_profile)
     page = page_of(mechanic, "act", "end_duty")
-    sentence = "1 request that they have accepted goes back to the line, and its customer hears of it."
+    sentence = "1 request in hand goes back to the line, and its customer hears of it."
     assert sentence in text(desk.get(page))
     assert desk.post(page).status_code == 200
     request.refresh_from_db()

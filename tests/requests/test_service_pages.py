@@ -448,7 +448,10 @@ def test_a_mechanic_who_came_by_a_link_helps_here(ada, event, mechanic):
     ServiceSession.objects.update(last_activity_at=timezone.now() - timedelta(minutes=14))
     assert "Good: it stays with you." in act("keep")
     assert taking.return_idle(at=timezone.now() + timedelta(minutes=14)) == 0
-    assert "A video call needs an address that begins with https://." in act("place", place="javascript:alert(1)")
+    refused = bos.post(here, {"act": "place", "place": "javascript:alert(1)"})
+    assert refused.status_code == 400
+    assert "A video call needs an address that begins with https://." in text(refused)
+    assert 'value="javascript:alert(1)"' in text(refused)
     assert "It is said to the customer." in act("place", place="https://meet.example.org/x")
     assert ServiceSession.objects.get().place == "https://meet.example.org/x"
     assert "You have handed it back" in act("release")

@@ -477,6 +477,27 @@ def test_the_next_mechanic_is_heard_anew(talk, event, mechanic):
     assert (letters_to(talk.customer), letters_to(mechanic.user_profile)) == (2, 0)
 
 
+def test_the_next_mechanic_hears_what_is_written_to_them(talk, event, mechanic):
+    """Though the one before was told of what came before it."""
+    said(talk, talk.customer, 9)
+    assert telling.tell_unanswered() == 1
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    another = MechanicFactory(organization=event.organization)
+    taking.accept(request_id=talk.pk, person=another.user_profile)
+    active(talk, 8)
+    assert telling.tell_unanswered() == 0  # read when they accepted
+    said(talk, talk.customer, 7)
+    assert (telling.tell_unanswered(), telling.tell_unanswered()) == (1, 0)
+    assert letters_to(another.user_profile) == 1
+
+
+def test_of_what_the_one_before_wrote_nobody_is_told_in_the_next_one_s_name(talk, event, mechanic):
+    said(talk, mechanic.user_profile, 9)
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    taking.accept(request_id=talk.pk, person=MechanicFactory(organization=event.organization).user_profile)
+    assert telling.tell_unanswered() == 0
+
+
 def test_the_words_of_what_is_said_are_no_part_of_it(talk, mechanic):
     said(talk, talk.customer, 9)
     telling.tell_unanswered()

@@ -205,8 +205,9 @@ def listed(person_id, *, updated_since=None, **wishes):
     until = Coalesce(OuterRef("closed_at"), Now())
     serving = _mechanics(person_id).serving(OuterRef("organization"), OuterRef("event")).filter(created_at__lte=until)
     turned = _turned(person_id, updated_since).filter(organization=OuterRef("organization"), created_at__lte=until)
+    roles = _roles_turned(person_id, updated_since).filter(organization=OuterRef("organization"))
     seen = SessionRequest.objects.seen_by(person_id).filter(pk=OuterRef("pk"))
-    knows = Exists(seen) | Exists(serving) | Exists(turned)
+    knows = Exists(seen) | Exists(serving) | Exists(turned) | Exists(roles)
     fixed = {name: wishes[name] for name in ("event", "organization") if name in wishes}
     return (
         _wished(SessionRequest.objects.filter(pk__in=_changed(person_id, updated_since)), person_id, **fixed)
@@ -225,6 +226,11 @@ def _turned(person_id, since):
     return Mechanic.objects.filter(user_profile=person_id, updated_at__gte=since)
 
 
+def _roles_turned(person_id, since):
+    """Where the person has got, lost or changed a role since: they look after another organisation's requests."""
+    return Membership.history.filter(user_profile=person_id, history_date__gte=since)
+
+
 def _changed(person_id, since):
     """Ids of what changed of all that the person may see or have seen, and of some more.
 
@@ -241,7 +247,8 @@ def _changed(person_id, since):
     ]
     requests = SessionRequest.objects.order_by().values("pk")
     waits = requests.filter(organization__in=turned.values("organization"), closed_at=None)
-    return waits.union(*(requests.filter(kind, updated_at__gte=since) for kind in kinds))
+    looked_after = requests.filter(organization__in=_roles_turned(person_id, since).values("organization"))
+    return waits.union(looked_after, *(requests.filter(kind, updated_at__gte=since) for kind in kinds))
 
 
 def _wished(requests, person_id, *, status=(), event=None, organization=None, mine=None):

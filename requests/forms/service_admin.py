@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from events.admin import MinutesField
+from events.models import UserProfile
 
 from ..models import Mechanic, ServiceSession, ServiceSettings, SessionType
 from ..models.mechanics import IDLE_AFTER, LONGEST, SHORTEST, UNATTENDED_AFTER, word
@@ -73,6 +74,13 @@ class NewMechanicForm(MechanicForm):
     """Named by e-mail, as members are: an organiser sees no list of everybody to choose from."""
 
     email = forms.EmailField(label=_("E-mail"), widget=UnfoldAdminTextInputWidget)
+
+    def clean(self):
+        cleaned = super().clean()
+        known = UserProfile.objects.filter(email__lower=cleaned.get("email", "").lower()).first()
+        if "email" in cleaned and not cleaned.get("display_name") and not (known and known.get_full_name()):
+            self.add_error("display_name", _("Give a name: this person has told none yet."))
+        return cleaned
 
     class Meta:
         model = Mechanic

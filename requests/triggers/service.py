@@ -147,9 +147,9 @@ def session_kept_right() -> Trigger:
             IF NEW.intake_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.intake_id IS DISTINCT FROM OLD.intake_id)
                 AND NOT EXISTS (
                 SELECT FROM intakes WHERE id = NEW.intake_id AND customer_id = NEW.customer_id
-                    AND event_id IS NOT DISTINCT FROM NEW.event_id
+                    AND organization_id = NEW.organization_id AND event_id IS NOT DISTINCT FROM NEW.event_id
             ) THEN
-                {violation(SESSION_STAYS, "a service session has the customer and the event of its intake")}
+                {violation(SESSION_STAYS, "a service session has the customer, event and organisation of its intake")}
             END IF;
             IF NEW.status = 'live' THEN
                 NEW.started_at := coalesce(NEW.started_at, clock_timestamp());

@@ -75,11 +75,13 @@ def my_requests(request):
     """What one has asked for, and the sessions in which one helps."""
     mine = SessionRequest.objects.filter(customer=request.user.pk)
     mine = mine.select_related("mechanic__user_profile", "event", "organization").order_by("-pk")
-    helping = ServiceSession.objects.of_participant(request.user).open().filter(my_role=ParticipantRole.MECHANIC)
+    helping = SessionRequest.objects.filter(
+        session__in=ServiceSession.objects.of_participant(request.user).open().filter(my_role=ParticipantRole.MECHANIC)
+    )
     context = {
         "live": mine.filter(status__in=RequestStatus.LIVE).with_unanswered(request.user.pk),
         "past": mine.filter(status__in=RequestStatus.OVER)[:PAST],
-        "helping": helping.select_related("customer", "event", "organization", "request"),
+        "helping": helping.with_unanswered(request.user.pk).select_related("customer").order_by("accepted_at", "pk"),
         "board": request.user.is_mechanic and reverse("admin:requests_sessionrequest_board"),
         "may_ask": bool(_events_with_help(request.user)) or intakes.helping(request.user).exists(),
     }

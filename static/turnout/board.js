@@ -11,7 +11,7 @@
   const DEBOUNCE = 60;
   const JITTER = 140; // so that fifty screens don't all ask in the same moment
   const NOTE_STAYS = 15000;
-  const AIMED = 400; // before that nobody has seen what moved under the finger
+  const AIMED = 400; // before that nobody has seen what slid under the finger
   const SOUND = "turnout-board-sound";
 
   // -- Times that tick -----------------------------------------------------------------------------
@@ -57,7 +57,8 @@
     let asksAgain = false;
     let askedAt = Date.now();
     let soon = null;
-    let movedAt = -Infinity;
+    let before = { at: -Infinity, places: [] }; // where Accept stood, before that changed last
+    let aim = { at: -Infinity };
     let isLeaving = false;
 
     board.dataset.running = "1";
@@ -116,10 +117,12 @@
         if (part.dataset.now) old.dataset.now = part.dataset.now;
         if (old.innerHTML !== part.innerHTML) old.replaceChildren(...part.childNodes);
       }
-      const places = new Map([...fresh.querySelectorAll(".board-card")].map((card) => [card.id, card]));
+      const stood = places();
+      const cards = new Map([...fresh.querySelectorAll(".board-card")].map((card) => [card.id, card]));
       for (const list of fresh.querySelectorAll("[data-list]")) {
-        arrange(rows.querySelector(`[data-list="${list.dataset.list}"]`), [...list.children], places);
+        arrange(rows.querySelector(`[data-list="${list.dataset.list}"]`), [...list.children], cards);
       }
+      if (JSON.stringify(stood) !== JSON.stringify(places())) before = { at: performance.now(), places: stood };
       synchronize();
       tick(rows);
       if (focused && document.activeElement !== focused) {
@@ -134,11 +137,10 @@
     }
 
     /* The cards of a list as they are now; those that didn't change stay the same elements, with what is open in them. */
-    function arrange(list, cards, places) {
+    function arrange(list, cards, all) {
       for (const old of [...list.children]) {
-        const now = places.get(old.id);
+        const now = all.get(old.id);
         if (now && now.parentElement?.dataset.list === list.dataset.list) continue;
-        if (old.nextElementSibling) movedAt = performance.now();
         if (!now && notes.get(old.id)?.refused) leaveWord(old);
         else old.remove();
       }
@@ -159,10 +161,7 @@
         }
         while (place?.classList.contains("board-gone")) place = place.nextElementSibling;
         if (place === shown) place = place.nextElementSibling;
-        else {
-          if (place) movedAt = performance.now();
-          list.insertBefore(shown, place);
-        }
+        else list.insertBefore(shown, place);
       }
     }
 
@@ -254,7 +253,7 @@
       if (isLeaving || busy.has(id)) return; // a second click
       if (button.dataset.confirm && !confirm(button.dataset.confirm)) return;
       const isAccept = button.value.startsWith("accept:");
-      if (isAccept && performance.now() - movedAt < AIMED) return;
+      if (isAccept && slid(button)) return tell(id, board.dataset.moved, true);
       isLeaving = isAccept;
       busy.add(id);
       button.setAttribute("aria-busy", "true");
@@ -275,6 +274,23 @@
       }
       isLeaving = false;
       return refresh();
+    }
+
+    addEventListener("pointerdown", ({ clientX: x, clientY: y }) => { aim = { at: performance.now(), x, y }; }, true);
+
+    function places() {
+      return [...rows.querySelectorAll("[id^=accept-]")].map((one) => {
+        const { left, right, top, bottom } = one.getBoundingClientRect();
+        return { id: one.id, left, right, top, bottom };
+      });
+    }
+
+    /* Whether the finger went down where another one's Accept was a moment ago. */
+    function slid(button) {
+      const now = performance.now();
+      if (now - before.at > AIMED || now - aim.at > AIMED) return false;
+      const meant = before.places.find((one) => one.left <= aim.x && aim.x <= one.right && one.top <= aim.y && aim.y <= one.bottom);
+      return meant !== undefined && meant.id !== button.id;
     }
 
     function send(act) {

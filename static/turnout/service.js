@@ -65,6 +65,10 @@ function follow(root) {
             for (const fold of old?.querySelectorAll("details[id]") ?? []) {
                 part.querySelector(`#${CSS.escape(fold.id)}`)?.toggleAttribute("open", fold.open);
             }
+            const left = part.querySelector("[data-left]");
+            if (left) { // it ticks here
+                left.textContent = old?.querySelector("[data-left]")?.textContent ?? "";
+            }
             if (old && !old.isEqualNode(part)) {
                 replace(old, part);
             }
@@ -256,6 +260,8 @@ function follow(root) {
         if (form.matches("[data-say]")) {
             event.preventDefault();
             send(form);
+        } else if (event.submitter?.dataset.confirm && !form.dataset.sent && !confirm(event.submitter.dataset.confirm)) {
+            event.preventDefault();
         } else if (form.dataset.sent) {
             event.preventDefault(); // a second click
         } else {

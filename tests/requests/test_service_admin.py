@@ -98,6 +98,8 @@ def test_a_mechanic_is_added_by_e_mail(desk, event, organizer):
     )
     assert made.history.get().history_user == organizer
     assert AccountLetter.objects.get().address == "new@example.org"
+    nameless = desk.post(ADD, given | {"email": "nobody@example.org", "display_name": " "})
+    assert errors(nameless) == {"display_name": ["Give a name: this person has told none yet."]}
     again = desk.post(ADD, given | {"email": "new@example.org"})
     assert errors(again) == {"__all__": ["This person is a mechanic here already."]}
     assert Mechanic.objects.count() == UserProfile.objects.filter(email="new@example.org").count() == 1

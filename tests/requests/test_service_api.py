@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from config.api import limiter
-from events.models import IdempotencyKey, UserProfile
+from events.models import IdempotencyKey, Membership, UserProfile
 from requests.api.pace import Asking
 from requests.models import Ban, Intake, Mechanic, ServiceSession, ServiceSettings, SessionRequest
 from requests.operations import mechanics, taking
@@ -497,6 +497,8 @@ def long_ago(*models):
         cursor.execute("SET session_replication_role = replica")
         for model in models or (SessionRequest, Mechanic):
             cursor.execute(f"UPDATE {model._meta.db_table} SET updated_at = updated_at - interval '1 hour'")
+        history = Membership.history.model._meta.db_table
+        cursor.execute(f"UPDATE {history} SET history_date = history_date - interval '1 hour'")
         cursor.execute("SET session_replication_role = DEFAULT")
 
 
@@ -582,6 +584,26 @@ def test_a_copy_forgets_what_its_mechanic_serves_no_more(event, as_person):
     assert copy.sync() == {}
     long_ago()
     assert copy.sync() == {} == copy.told
+
+
+def test_a_copy_follows_its_organisers_role(event, organizer, as_person):
+    waits, over = service_request(event), service_request(event)
+    taking.cancel(request_id=over.pk, actor=over.customer)
+    people = organizer, member(event.organization, "door"), UserProfileFactory()
+    copies = [Copy(as_person(one)) for one in people]
+    everything = {str(waits.pk): "pending", str(over.pk): "cancelled"}
+    long_ago()
+    assert [one.sync() for one in copies] == [everything, {}, {}]
+    memberships = Membership.objects.filter(organization=event.organization)
+    for person, role in zip(people, ("door", "viewer"), strict=False):
+        row = memberships.get(user_profile=person)
+        row.role = role
+        row.save()
+    assert [one.sync() for one in copies] == [{}, everything, {}]
+    long_ago()
+    memberships.get(user_profile=people[1]).delete()
+    assert [one.sync() for one in copies] == [{}, {}, {}]
+    assert copies[2].told == {}
 
 
 def test_a_copy_hears_nothing_of_what_was_over_before_its_mechanic_came(event, as_person):

@@ -203,6 +203,7 @@ def test_a_mechanic_by_link_helps_on_a_phone(visit, event, ada, bo, javascript):
     assert (request.status, request.session.place) == ("pending", "")
     taking.accept(request_id=request.pk, person=bo.user_profile)
     page.goto(f"/help/{request.session_id}/")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Done").click()
     headline(page, "Done")
 

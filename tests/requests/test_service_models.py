@@ -452,6 +452,12 @@ def test_session_and_request_are_of_the_intake(event):
     name = "requests_servicesession_stays_itself"
     refused(insert, NEW_ID, intake.pk, UserProfileFactory().pk, event.pk, constraint=name)
     refused(insert, NEW_ID, intake.pk, person.pk, sibling.pk, constraint=name)
+    of_none = Intake.objects.create(organization=event.organization, customer=person)
+    refused(
+        "INSERT INTO public.service_sessions (intake_id, customer_id, organization_id) VALUES (%s, %s, %s)",
+        *(of_none.pk, person.pk, OrganizationFactory().pk),
+        constraint=name,
+    )
     refused(
         f"{insert}; INSERT INTO public.session_requests (session_id, customer_id, event_id) VALUES (%s, %s, %s)",
         *(NEW_ID, intake.pk, person.pk, event.pk),

@@ -435,7 +435,9 @@ def test_a_mechanic_who_came_by_a_link_helps_here(ada, event, mechanic):
     request = service_request(event, customer=ada, mechanic=mechanic, session_type="video")
     bos = by_link(mechanic.user_profile)
     here = f"/help/{request.session_id}/"
-    assert f'href="{here}"' in text(bos.get("/help/")) and "You help" in text(bos.get("/help/"))
+    talking.say(session_id=request.session_id, person=request.customer, body="Are you there?")
+    listed = text(bos.get("/help/"))
+    assert f'href="{here}"' in listed and "You help" in listed and "1 message to answer" in listed
     page = text(bos.get(here))
     assert "Ada Byron</h1>" in page and "The customer waits for the link of your call." in page
     assert "The chain keeps jumping off." in page

@@ -129,6 +129,7 @@ def test_two_mechanics_and_a_customer(side_by_side, live_stream, width):
     says(customer, "Now it is me.")
     assert first.goto(f"/help/{request.session_id}/").status == 404
     assert fits(customer) and serious_faults(customer) == []
+    second.once("dialog", lambda dialog: dialog.accept())
     second.get_by_role("button", name="Done").click()
     second.wait_for_url("**/board/")
     expect(customer.get_by_role("heading", name="Done")).to_be_visible()

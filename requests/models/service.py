@@ -505,6 +505,7 @@ class SessionRequest(models.Model):
             models.Index("customer", "id", name="session_requests_customer"),
             models.Index("mechanic", "id", condition=Q(mechanic__isnull=False), name="session_requests_mechanic"),
             models.Index("mechanic", condition=Q(status="accepted", closed_at=None), name="session_requests_in_hand"),
+            models.Index("closed_at", condition=Q(status="completed"), name="session_requests_done"),
             # For whoever keeps a copy.
             models.Index("organization", "updated_at", name="session_requests_changed"),
         ]

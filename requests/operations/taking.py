@@ -91,6 +91,18 @@ class SessionBroken(DomainError):
     )
 
 
+class AnotherOrganization(DomainError):
+    """Nor does an event with requests that somebody had move there."""
+
+    code = "mechanic_of_another_organization"
+    message = _("Nobody has what another organisation was asked, nor serves its events.")
+    constraints = (
+        "requests_servicesession_mechanic_of_organization",
+        "requests_sessionrequest_mechanic_of_organization",
+        "requests_mechanic_event_of_organization",
+    )
+
+
 # -- Accepting ---------------------------------------------------------------------------------------------
 
 

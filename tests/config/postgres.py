@@ -106,11 +106,13 @@ def migrated(name):
     """
     which = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     address = urlsplit(os.environ["DATABASE_URL"])
-    database, key = sql.Identifier(name), f"hashtextextended('{name}', 0)"
+    database = sql.Identifier(name)
+    # One is held while somebody looks whether it is there, or makes it; the other one by all who copy it.
+    making, using = (f"hashtextextended('{what} {name}', 0)" for what in ("making", "using"))
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database)
     with psycopg.connect(address._replace(path="/postgres").geturl(), autocommit=True) as admin:
         admin.execute("SET lock_timeout = 0")
-        admin.execute(f"SELECT pg_advisory_lock({key})")
+        admin.execute(f"SELECT pg_advisory_lock({making})")
         made = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
         if admin.execute(made, [name]).fetchone() != (which,):
             admin.execute(drop)
@@ -118,12 +120,13 @@ def migrated(name):
             given = address._replace(path=f"/{name}").geturl()
             run("python", "manage.py", "migrate", "--verbosity", "0", DATABASE_URL=given)
             admin.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, which))
-        admin.execute(f"SELECT pg_advisory_lock_shared({key}), pg_advisory_unlock({key})")
+        admin.execute(f"SELECT pg_advisory_lock_shared({using})")
+        admin.execute(f"SELECT pg_advisory_unlock({making})")
         try:
             yield name
         finally:
-            admin.execute(f"SELECT pg_advisory_unlock_shared({key})")
-            if admin.execute(f"SELECT pg_try_advisory_lock({key})").fetchone() == (True,):
+            admin.execute(f"SELECT pg_advisory_unlock_shared({using})")
+            if admin.execute(f"SELECT pg_try_advisory_lock({using})").fetchone() == (True,):
                 admin.execute(drop)
 
 

@@ -31,6 +31,25 @@ def one_by_one(rows, act) -> int:
     return done
 
 
+def in_batches(rows, act, size) -> int:
+    """As one_by_one, with ``act(pks=[…])`` on ``size`` rows at once; where that fails, on each of them alone."""
+    pks = list(rows.order_by("pk").values_list("pk", flat=True))
+    done, failed = 0, []
+    for start in range(0, len(pks), size):
+        batch = pks[start : start + size]
+        try:
+            done += act(pks=batch)
+        except Exception as error:
+            log.info("sweep.one_by_one", model=rows.model._meta.label, rows=len(batch), reason=type(error).__name__)
+            try:
+                done += one_by_one(rows.filter(pk__in=batch), lambda pk: act(pks=[pk]))
+            except ExceptionGroup as group:
+                failed += group.exceptions
+    if failed:
+        raise ExceptionGroup("A sweep could not do all of it", failed)
+    return done
+
+
 class Persistent(Task):
     """Tried again after 2, 4 and 8 seconds, whatever went wrong. Then the log and the metrics say so, and its
     sweep goes on."""

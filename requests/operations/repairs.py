@@ -105,6 +105,5 @@ def tell(*, rows) -> int:
     """Of how many of these requests (by primary key) the news went further."""
     far = SessionRequest.objects.filter(pk__in=rows).values_list("pk", "told", "notification_sent_at")
     before = set(far)
-    for pk in sorted(rows):
-        telling.tell_of(pk=pk)
+    telling.tell_of(pks=list(rows))
     return len(set(far.all()) - before)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from config.database import in_turn, recorded_as
 from config.errors import SYSTEM, DomainError, NotAllowed, NotFound, Outcome, lock, operation
 from config.live import nudge
-from config.tasks import one_by_one
+from config.tasks import in_batches, one_by_one
 
 from ..models import Mechanic, RequestStatus, ServiceSession, ServiceStatus, SessionRequest
 from . import telling
@@ -327,20 +327,21 @@ def _end(request, session, status, session_status, *, actor, reason):
 
 def mark_unattended(*, at: datetime | None = None) -> int:
     """What nobody took in time rings louder: the organisers hear of it. How many. ``at``: now by default."""
-    return _each(SessionRequest.objects.overdue(at), partial(_mark, at=at))
+    return in_batches(SessionRequest.objects.overdue(at), partial(_mark, at=at), telling.AT_ONCE)
 
 
-def _mark(request_id, at) -> bool:
-    lock(SessionRequest.objects, pk=request_id)
-    request = SessionRequest.objects.overdue(at).filter(pk=request_id).first()
-    if request is None:
-        return False
-    request.status = RequestStatus.UNATTENDED
-    with recorded_as(SYSTEM, "unattended"):
-        request.save(update_fields=["status", "updated_at"])
-    _after_commit("service_request.unattended", request)
-    telling.soon()
-    return True
+@operation
+def _mark(*, pks, at) -> int:
+    """Whatever somebody is about to accept isn't waited for."""
+    overdue = SessionRequest.objects.overdue(at).filter(pk__in=pks).order_by("pk")
+    requests = list(overdue.select_for_update(no_key=True, skip_locked=True, of=("self",)))
+    if requests:
+        with recorded_as(SYSTEM, "unattended"):
+            rows = SessionRequest.objects.filter(pk__in=[one.pk for one in requests])
+            rows.update(status=RequestStatus.UNATTENDED, updated_at=timezone.now())
+        _after_commit("service_request.unattended", *requests)
+        telling.soon()
+    return len(requests)
 
 
 def return_idle(*, at: datetime | None = None) -> int:
@@ -454,6 +455,7 @@ def _released(request, actor) -> bool:
     return last is not None and last.reason == "released" and last.actor_id == actor.pk
 
 
-def _after_commit(what, request, **more):
+def _after_commit(what, *requests, **more):
     nudge(CHANNEL)
-    transaction.on_commit(partial(log.info, what, service_request=str(request.pk), **more))
+    for one in requests:
+        transaction.on_commit(partial(log.info, what, service_request=str(one.pk), **more))

@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, OuterRef, Q, Subquery, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.urls import reverse
@@ -17,14 +18,22 @@ from django.utils import timezone
 from config.celery import start
 from config.database import alone
 from config.errors import operation
-from config.tasks import one_by_one
+from config.tasks import in_batches, one_by_one
 from events.models import Organization
 from messaging import channels
 from messaging.models import Channel, Kind, Message, MessageDelivery, NoticePreference
 from messaging.operations import notices, preferences, texts
 from messaging.operations.notices import Notice
 
-from ..models import Mechanic, ParticipantRole, RequestStatus, ServiceStatus, SessionMessage, SessionRequest
+from ..models import (
+    Mechanic,
+    ParticipantRole,
+    RequestStatus,
+    ServiceStatus,
+    SessionMessage,
+    SessionRequest,
+    SessionRequestLog,
+)
 
 TASK = "requests.tasks.watch_service_requests"
 SKILLED, ON_DUTY, ORGANIZERS = 1, 2, 3
@@ -185,6 +194,10 @@ def helps(mechanic, *, letter: bool) -> None:
 # -- Who waits -----------------------------------------------------------------------------------------------
 
 
+AT_ONCE = 100
+"""Requests told of in one transaction, and whoever accepts one of them waits for its end."""
+
+
 def tell_waiting(*, at: datetime | None = None) -> int:
     """Tells of whatever waits whoever is due to hear and hasn't yet; how many were told of anything new.
 
@@ -192,7 +205,7 @@ def tell_waiting(*, at: datetime | None = None) -> int:
     duty; the organisers once it is unattended, or at once where nobody at all is on duty: these by mail_organizers too.
     ``at``: by default, now.
     """
-    return one_by_one(untold(at), partial(tell_of, at=at))
+    return in_batches(untold(at), partial(tell_of, at=at), AT_ONCE)
 
 
 def untold(at: datetime | None = None):
@@ -209,84 +222,89 @@ def untold(at: datetime | None = None):
 
 
 @operation
-def tell_of(*, pk, at: datetime | None = None) -> int:
-    """Of one request, unless somebody else is telling of it at this moment. How many notices were new."""
-    request = (
-        untold(at)
-        .select_related("event", "organization")
-        .select_for_update(no_key=True, skip_locked=True, of=("self",))
-        .filter(pk=pk)
-        .first()
-    )
-    if request is None:
-        return 0
+def tell_of(*, pks, at: datetime | None = None) -> int:
+    """Of these requests (primary keys), but for those that somebody else is at at this moment. How many notices were
+    new. As many statements however many requests there are."""
     now = at or timezone.now()
-    unattended = request.status == RequestStatus.UNATTENDED
-    level = ORGANIZERS if unattended else ON_DUTY if request.half_at <= now else SKILLED
-    on_duty = Mechanic.objects.on_duty().serving(request.organization_id, request.event_id)
-    everybody = list(
-        on_duty.exclude(user_profile=request.customer_id).order_by("pk").values_list("user_profile_id", "skills")
-    )
-    heard = _heard(request)
-    to = [person for person in _whom(everybody, request.skill, level) if person not in heard | _had(request)]
-    new = []
-    if to:
-        new.append(_notice(request, "waiting", to, level=level, again=bool(heard)))
-    if unattended and request.told < ORGANIZERS:
-        new.append(_to_organizers(request, "unattended"))
-    elif not unattended and not everybody:
-        new.append(_to_organizers(request, "nobody"))
-    told = notices.notify(*new)
-    _note(
-        request,
-        sent_at=request.notification_sent_at or (now if everybody or heard else None),
-        told=max(request.told, level) if everybody or unattended else request.told,
-    )
+    requests = _with_people(untold(at).filter(pk__in=pks)).select_related("event")
+    requests = list(requests.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("pk"))
+    heard, had = _heard(requests), _had(requests)
+    new, to_organizers, further = [], [], []
+    for one in requests:
+        unattended = one.status == RequestStatus.UNATTENDED
+        level = ORGANIZERS if unattended else ON_DUTY if one.half_at <= now else SKILLED
+        # Who knows about it comes first, for half the time; where nobody does, all are asked at once.
+        people = one.skilled if one.skill and one.skilled and level == SKILLED else one.on_duty
+        knows = heard[one.pk]
+        if to := [person for person in people if person not in knows | had[one.pk]]:
+            new.append(_notice(one, "waiting", to, level=level, again=bool(knows)))
+        if unattended and one.told < ORGANIZERS:
+            to_organizers.append((one, "unattended"))
+        elif not unattended and not one.on_duty:
+            to_organizers.append((one, "nobody"))
+        far = one.notification_sent_at, one.told
+        if one.on_duty or knows:
+            one.notification_sent_at = one.notification_sent_at or now
+        if one.on_duty or unattended:
+            one.told = max(one.told, level)
+        # Where nobody is there to be told, nothing is written every few seconds.
+        if far != (one.notification_sent_at, one.told):
+            further.append(one)
+    told = notices.notify(*new, *_to_organizers(to_organizers))
+    SessionRequest.objects.bulk_update(further, ["notification_sent_at", "told"])
     return told
 
 
-def _note(request, *, sent_at, told):
-    """How far the news has gone. Where nobody is there to be told, nothing is written every few seconds."""
-    if (sent_at, told) != (request.notification_sent_at, request.told):
-        SessionRequest.objects.filter(pk=request.pk).update(notification_sent_at=sent_at, told=told)
+def _with_people(requests):
+    """Adds whose work each is, but for its customer's own: the people ``on_duty``, and the ``skilled`` of them."""
+    mechanics = Mechanic.objects.on_duty().serving(OuterRef("organization"), OuterRef("event"))
+    mechanics = mechanics.exclude(user_profile=OuterRef("customer")).order_by("pk")
+    skilled = mechanics.filter(skills__contains=[OuterRef("skill")])
+    return requests.annotate(
+        on_duty=ArraySubquery(mechanics.values("user_profile")), skilled=ArraySubquery(skilled.values("user_profile"))
+    )
 
 
-def _whom(everybody, skill, level) -> list:
-    """Who knows about it comes first, for half the time; where nobody does, all are asked at once."""
-    skilled = [person for person, skills in everybody if skill and skill in skills]
-    return skilled if skilled and level == SKILLED else [person for person, _skills in everybody]
+def _heard(requests) -> dict[UUID, set[UUID]]:
+    """Whom this wait of each was told to."""
+    levels = (SKILLED, ON_DUTY, ORGANIZERS)
+    keys = {_key(one, "waiting", one.waiting_since, level): one.pk for one in requests for level in levels}
+    heard = {one.pk: set() for one in requests}
+    told = MessageDelivery.objects.filter(message__key__in=list(keys)).values_list("message__key", "user_id")
+    for key, person in told:
+        heard[keys[key]].add(person)
+    return heard
 
 
-def _heard(request) -> set:
-    """Whom this wait of the request was told to."""
-    keys = [_key(request, "waiting", request.waiting_since, level) for level in (SKILLED, ON_DUTY, ORGANIZERS)]
-    return set(MessageDelivery.objects.filter(message__key__in=keys).values_list("user_id", flat=True))
-
-
-def _had(request) -> set:
-    """Whoever it came back from, if anybody: they know."""
-    if request.waiting_since == request.created_at:
-        return set()
-    last = request.log.filter(to_status=RequestStatus.PENDING).order_by("-pk").values("from_mechanic")[:1]
-    return set(Mechanic.objects.filter(pk__in=last).values_list("user_profile", flat=True))
+def _had(requests) -> dict[UUID, set[UUID]]:
+    """Whoever each came back from, if anybody: they know."""
+    had = {one.pk: set() for one in requests}
+    again = [one.pk for one in requests if one.waiting_since != one.created_at]
+    steps = SessionRequestLog.objects.filter(request__in=again, to_status=RequestStatus.PENDING)
+    last = steps.order_by("request", "-pk").distinct("request")
+    for pk, person in last.values_list("request", "from_mechanic__user_profile"):
+        had[pk].add(person)
+    return had
 
 
 # -- Organisers ----------------------------------------------------------------------------------------------
 
 
-def _hearers(organization_id) -> list[UUID]:
-    """The organisers who want to hear of what nobody takes."""
-    hearers = preferences.hearers(NoticePreference.Topic.SERVICE, NoticePreference.Mode.AT_ONCE)
-    return hearers.get(organization_id, [])
+def _hearers() -> dict[int, list[UUID]]:
+    """Organisation → its organisers who want to hear of what nobody takes."""
+    return preferences.hearers(NoticePreference.Topic.SERVICE, NoticePreference.Mode.AT_ONCE)
 
 
 TO_ORGANIZERS = ("unattended", "nobody")
 
 
-def _to_organizers(request, said) -> Notice:
-    """In the app and by push, of each request; mail_organizers writes."""
-    to = [person for person in _hearers(request.organization_id) if person != request.customer_id]
-    return _notice(request, said, to)
+def _to_organizers(said) -> list[Notice]:
+    """In the app and by push, of each of these (request, what is said of it); mail_organizers writes."""
+    hearers = _hearers() if said else {}
+    return [
+        _notice(one, what, [person for person in hearers.get(one.organization_id, ()) if person != one.customer_id])
+        for one, what in said
+    ]
 
 
 MAIL = "service:mail:"
@@ -329,7 +347,7 @@ def mail_of(*, pk, at: datetime | None = None) -> int:
     urgent = any(one.urgent for one in waiting.values())
     context = {"number": len(waiting), "urgent": urgent, "board": board()}
     subject, body = texts.written("service_mail", event=event, **context)
-    to = [person for person in _hearers(pk) if customers != {person}]
+    to = [person for person in _hearers().get(pk, ()) if customers != {person}]
     key, event_id = f"{MAIL}{pk}:{newest}", event and event.pk
     mail = Notice(Kind.SERVICE_REQUEST, subject, body, to, event_id=event_id, key=key, channels=(Channel.EMAIL,))
     return notices.notify(mail)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from events.models import AccountLetter, UserProfile
@@ -240,6 +241,48 @@ def test_one_that_is_refused_holds_up_no_other(event, mechanic, caplog):
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE event_messages DROP CONSTRAINT refuses")
     assert telling.tell_waiting() == 1
     assert told(mechanic.user_profile) == ["Somebody needs help", "Urgent: somebody needs help"]
+
+
+def test_one_that_fails_as_nobody_foresaw_holds_up_no_other(event, mechanic, monkeypatch):
+    first, broken, last = (service_request(event) for _number in range(3))
+    written = telling._notice
+
+    def fails(request, *args, **fields):
+        if request.pk == broken.pk:
+            raise LookupError("made to fail")
+        return written(request, *args, **fields)
+
+    monkeypatch.setattr(telling, "_notice", fails)
+    with pytest.raises(ExceptionGroup) as failed:
+        telling.tell_waiting()
+    assert [str(error) for error in failed.value.exceptions] == ["made to fail"]
+    assert failed.value.exceptions[0].__notes__ == [f"requests.SessionRequest {broken.pk}"]
+    assert [far(one) for one in (first, broken, last)] == [(1, True), (0, False), (1, True)]
+    monkeypatch.undo()
+    assert telling.tell_waiting() == 1
+    assert len(told(mechanic.user_profile)) == 3
+
+
+@pytest.mark.parametrize("has_mechanics", [True, False])
+def test_many_are_told_of_in_as_many_statements_as_one(event, organizer, has_mechanics):
+    """Of several organisations and events, with and without skill, come back and new."""
+
+    def ask():
+        for one in (event, EventFactory(organization=event.organization), EventFactory()):
+            if has_mechanics:
+                had = MechanicFactory(organization=one.organization, skills=["brakes"])
+                again = service_request(one, mechanic=had)
+                taking.release(request_id=again.pk, actor=had.user_profile)
+            service_request(one, skill="brakes")
+
+    ask()
+    with CaptureQueriesContext(connection) as few:
+        telling.tell_waiting()
+    for _number in range(3):
+        ask()
+    with CaptureQueriesContext(connection) as many:
+        telling.tell_waiting()
+    assert len(many) == len(few)
 
 
 # -- Whom it doesn't reach ---------------------------------------------------------------------------------
@@ -695,7 +738,7 @@ def test_the_words_for_organisers(event, organizer):
         ),
     )
     taking.mark_unattended(at=in_minutes(11))
-    telling.tell_of(pk=request.pk)
+    telling.tell_of(pks=[request.pk])
     assert only(organizer) == (
         "Nobody takes a service request (urgent)",
         (

@@ -366,13 +366,17 @@ class TestWhatWasSaid:
 
 
 class TestWhoSitsWhere:
-    def test_sessions_with_room_nearly_full_and_full_with_a_line(self):
+    def test_sessions_with_room_nearly_full_and_full_with_a_line(self, world):
         agenda = Session.objects.filter(event__external_id="demo:now", status="scheduled")
         limited = agenda.exclude(capacity=None)
         assert limited.filter(seats_taken__gt=0, seats_taken__lt=F("capacity") / 2).exists()
         assert limited.filter(seats_taken__lt=F("capacity"), seats_taken__gte=F("capacity") * 0.9).exists()
-        full = limited.filter(seats_taken=F("capacity"), waitlist_length__gte=5)
+        full = limited.filter(seats_taken=F("capacity"))
         assert full.count() >= 4
+        # Nobody waits for what has begun. Late in the day that is half of them.
+        to_come = full.filter(starts_at__gt=world.now)
+        assert to_come.count() >= 2
+        assert not to_come.filter(waitlist_length__lt=5).exists()
         assert full.filter(rsvps__status="cancelled").exists()
         assert agenda.filter(capacity=None, seats_taken__gt=0).exists()
         # The demo brings nobody into its lines by a seat that nobody has.

@@ -16,6 +16,7 @@ import queue
 import re
 import secrets
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -39,6 +40,8 @@ HOST = "127.0.0.1"
 PROJECT = "turnout-demo"
 ROBOT = f"turnout@{PROJECT}.example"
 NUMBER = "+15005550006"
+NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Calls stay on this machine, where no authority vouches for anybody."""
 KEPT_FILES = 500
 VARIABLES = (
     "EMAIL_URL",
@@ -312,7 +315,7 @@ class PostOffice:
         if urlsplit(url).hostname not in (HOST, "localhost"):
             raise httpx.UnsupportedProtocol(f"Nothing leaves this machine: {url}")
         headers = {"X-Twilio-Signature": signature or signature_of(self.secret, url, form)}
-        with httpx.Client(trust_env=False, timeout=10) as http:
+        with httpx.Client(trust_env=False, timeout=10, verify=NOBODY) as http:
             return http.post(url, data=form, headers=headers)
 
     def _call_back(self):

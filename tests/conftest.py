@@ -12,12 +12,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.commands import flush
 from django.db import OperationalError, connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test.utils import override_settings
 from rest_framework.test import APIClient
 
 from config.errors import Busy, translate
+from messaging.models.audit import seed_switches
 
 from . import factories
 from .config import postgres
@@ -125,6 +129,10 @@ The lock waits for whoever still writes.
 """
 
 
+OF_MIGRATIONS = (ContentType._meta.db_table, Permission._meta.db_table)
+"""Tables that nobody else writes: to fill them anew takes longer than most tests."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flush_past_the_guards():
     """A committing test ends with a flush, which guarded tables refuse to everybody but a superuser.
@@ -136,7 +144,7 @@ def _flush_past_the_guards():
 
     def unguarded(self, style, tables, *, reset_sequences=False, allow_cascade=False):
         assert not reset_sequences
-        quoted = [self.quote_name(one) for one in tables]
+        quoted = [self.quote_name(one) for one in tables if one not in OF_MIGRATIONS]
         return [EMPTY % {"tables": ", ".join(quoted), "names": ", ".join(f"'{one}'" for one in quoted)}]
 
     def patient(self, sql_list):
@@ -147,7 +155,11 @@ def _flush_past_the_guards():
                 raise
             execute(self, sql_list)
 
+    def as_migrated(_verbosity, _interactive, using):
+        seed_switches(using)
+
     DatabaseOperations.sql_flush, DatabaseOperations.execute_sql_flush = unguarded, patient
+    flush.emit_post_migrate_signal = as_migrated
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -243,6 +255,14 @@ def sign_in(chromium, live_server):
         context.close()
 
 
+def answers(address) -> bool:
+    """Whether a process of ours is there. (To read all certificates first would take longer than to ask.)"""
+    try:
+        return httpx.get(f"{address}/healthz", verify=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @pytest.fixture
 def serve(transactional_db, tmp_path):
     """``serve(**environment)``: the address of a web process of its own, on the test's database."""
@@ -263,11 +283,9 @@ def serve(transactional_db, tmp_path):
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             assert process.poll() is None, (tmp_path / "server.log").read_text()
-            try:
-                if httpx.get(f"{address}/healthz").status_code == 200:
-                    return address
-            except httpx.TransportError:
-                time.sleep(0.1)
+            if answers(address):
+                return address
+            time.sleep(0.1)
         raise AssertionError((tmp_path / "server.log").read_text())
 
     yield start

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.db import connection
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, answers
 
 ROOT_PATH = "/api/v1/stream"
 
@@ -54,10 +54,7 @@ class Process:
 
     def answers(self):
         assert self.process.poll() is None, self.log.read_text()
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
+        return answers(f"http://127.0.0.1:{self.port}")
 
     def kill(self):
         """With all that it has started, so that nothing is said in parting."""

@@ -44,7 +44,8 @@ setup:
 demo: setup
 	@exec $(PY) -m config.supervisor
 
-# One process a core; tests/conftest.py says in which order they take the files.
+# One process a core, and one more for while the others wait for a browser or a clock; tests/conftest.py says in which
+# order they take the files.
 # Browser tests need a Chromium. Without one they are skipped, except in CI, where that is a failure.
 test: setup
 	@set -eu; \
@@ -54,7 +55,8 @@ test: setup
 		[ -z "$${CI:-}" ] || exit 1; \
 	fi; \
 	export CHROMIUM; \
-	exec $(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PROCESSES=$$($(PY) -c 'import os; print(min(5, os.cpu_count() + 1))'); \
+	exec $(PY) -m pytest -n "$$PROCESSES" --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(PY) -m ruff check .

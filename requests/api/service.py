@@ -20,7 +20,7 @@ from config.openapi import refuses
 from events.models import Membership, UserProfile
 from events.models.people import Role
 
-from ..models import Mechanic, ParticipantRole, RequestStatus, SessionRequest, SessionType
+from ..models import Mechanic, ParticipantRole, RequestStatus, SessionRequest, SessionRequestLog, SessionType
 from ..models.mechanics import called
 from ..operations import taking, telling
 from . import sessions
@@ -207,7 +207,8 @@ def listed(person_id, *, updated_since=None, **wishes):
     turned = _turned(person_id, updated_since).filter(organization=OuterRef("organization"), created_at__lte=until)
     roles = _roles_turned(person_id, updated_since).filter(organization=OuterRef("organization"))
     seen = SessionRequest.objects.seen_by(person_id).filter(pk=OuterRef("pk"))
-    knows = Exists(seen) | Exists(serving) | Exists(turned) | Exists(roles)
+    had = SessionRequestLog.objects.filter(request=OuterRef("pk"), to_mechanic__user_profile=person_id)
+    knows = Exists(seen) | Exists(serving) | Exists(turned) | Exists(roles) | Exists(had)
     fixed = {name: wishes[name] for name in ("event", "organization") if name in wishes}
     return (
         _wished(SessionRequest.objects.filter(pk__in=_changed(person_id, updated_since)), person_id, **fixed)

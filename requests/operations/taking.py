@@ -332,9 +332,10 @@ def mark_unattended(*, at: datetime | None = None) -> int:
 
 @operation
 def _mark(*, pks, at) -> int:
-    """Whatever somebody is about to accept isn't waited for."""
-    overdue = SessionRequest.objects.overdue(at).filter(pk__in=pks).order_by("pk")
-    requests = list(overdue.select_for_update(no_key=True, skip_locked=True, of=("self",)))
+    """What somebody is about to accept, or to write in, isn't waited for. The sessions are locked as well: at commit
+    they are looked at one after the other, with all who signal waiting."""
+    overdue = SessionRequest.objects.overdue(at).filter(pk__in=pks).select_related("session").order_by("pk")
+    requests = list(overdue.select_for_update(no_key=True, skip_locked=True, of=("self", "session")))
     if requests:
         with recorded_as(SYSTEM, "unattended"):
             rows = SessionRequest.objects.filter(pk__in=[one.pk for one in requests])

@@ -4,20 +4,20 @@ What one person does that another waits for is told in the transaction that does
 after it stands, by a task or its sweep: no intake fails because somebody could not be told.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, OuterRef, Q, Subquery, TextField, Value
+from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.urls import reverse
 from django.utils import timezone
 
 from config.celery import start
 from config.database import alone
-from config.errors import operation
+from config.errors import lock, operation
 from config.tasks import in_batches, one_by_one
 from events.models import Organization
 from messaging import channels
@@ -146,8 +146,8 @@ def unanswered(at: datetime | None = None):
     around = SessionMessage.objects.filter(session=OuterRef("session"))
     before = around.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("author")[:1]
     answers = around.filter(pk__gt=OuterRef("pk")).exclude(author=OuterRef("author"))
-    number, mechanic = (Cast(OuterRef(name), TextField()) for name in ("pk", "session__mechanic"))
-    told = Message.objects.filter(key=Concat(Value(SAID), number, Value(":"), mechanic, output_field=TextField()))
+    number, since = Cast(OuterRef("pk"), TextField()), _Written(OuterRef("session__request__accepted_at"))
+    told = Message.objects.filter(key=Concat(Value(SAID), number, Value(":"), since, output_field=TextField()))
     until = (at or timezone.now()) - ANSWERS
     waits = around.filter(created_at__lte=until)
     unseen = ~Q(author=F("session__customer")) | Exists(
@@ -161,22 +161,31 @@ def unanswered(at: datetime | None = None):
     )
 
 
+class _Written(Func):
+    """A moment in the letters of MOMENT."""
+
+    template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')"
+    output_field = TextField()
+
+
+MOMENT = "%Y%m%d%H%M%S%f"
+
+
 @operation
 def tell_of_message(*, pk, at: datetime | None = None) -> int:
-    """To the other one of the two; the words stay in the session."""
-    message = unanswered(at).select_related("session").filter(pk=pk).first()
+    """To the other one of the two; the words stay in the session. Who has it doesn't change meanwhile."""
+    session_id = SessionMessage.objects.values_list("session", flat=True).get(pk=pk)
+    request = lock(SessionRequest.objects, session=session_id)
+    message = unanswered(at).filter(pk=pk).first()
     if message is None:
         return 0
-    request = SessionRequest.objects.select_related("mechanic__user_profile", "event").get(session=message.session_id)
     mechanic = request.mechanic
     if message.author_id == request.customer_id:
         to, called = mechanic.user_profile_id, request.customer_name or str(ParticipantRole.CUSTOMER.label)
     else:
         to, called = request.customer_id, str(mechanic)
-    notice = _notice(
-        request, "written", [to], named=(message.author_id, called), key=f"{SAID}{message.pk}:{mechanic.pk}"
-    )
-    return notices.notify(notice)
+    key = f"{SAID}{message.pk}:{request.accepted_at.astimezone(UTC).strftime(MOMENT)}"
+    return notices.notify(_notice(request, "written", [to], named=(message.author_id, called), key=key))
 
 
 # -- Who helps -----------------------------------------------------------------------------------------------
@@ -236,16 +245,18 @@ def tell_of(*, pks, at: datetime | None = None) -> int:
         # Who knows about it comes first, for half the time; where nobody does, all are asked at once.
         people = one.skilled if one.skill and one.skilled and level == SKILLED else one.on_duty
         knows = heard[one.pk]
-        if to := [person for person in people if person not in knows | had[one.pk]]:
+        # Whoever it came back from could take it again, but isn't asked.
+        others = set(one.on_duty) - had[one.pk]
+        if to := [person for person in people if person in others - knows]:
             new.append(_notice(one, "waiting", to, level=level, again=bool(knows)))
         if unattended and one.told < ORGANIZERS:
             to_organizers.append((one, "unattended"))
-        elif not unattended and not one.on_duty:
+        elif not unattended and not others:
             to_organizers.append((one, "nobody"))
         far = one.notification_sent_at, one.told
-        if one.on_duty or knows:
+        if others or knows:
             one.notification_sent_at = one.notification_sent_at or now
-        if one.on_duty or unattended:
+        if others or unattended:
             one.told = max(one.told, level)
         # Where nobody is there to be told, nothing is written every few seconds.
         if far != (one.notification_sent_at, one.told):

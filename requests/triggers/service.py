@@ -305,16 +305,17 @@ def message_of_participant() -> Trigger:
         name="by_participant",
         when=pgtrigger.Before,
         operation=pgtrigger.Insert,
+        declare=[("state", "text")],
+        # Nobody leaves it, and it doesn't end, before this stands.
         func=f"""
+            SELECT status INTO state FROM service_sessions WHERE id = NEW.session_id FOR NO KEY UPDATE;
             IF NOT EXISTS (
                 SELECT FROM service_session_participants
                 WHERE session_id = NEW.session_id AND user_profile_id = NEW.author_id AND left_at IS NULL
             ) THEN
                 {violation(MESSAGE_BY_PARTICIPANT, "only participants write in a service session")}
             END IF;
-            IF NOT EXISTS (
-                SELECT FROM service_sessions WHERE id = NEW.session_id AND status IN ('pending', 'live')
-            ) THEN
+            IF state NOT IN ('pending', 'live') THEN
                 {violation(MESSAGE_WHILE_OPEN, "nobody writes in a service session that is over")}
             END IF;
             RETURN NEW;

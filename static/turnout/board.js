@@ -57,7 +57,7 @@
     let asksAgain = false;
     let askedAt = Date.now();
     let soon = null;
-    let before = { at: -Infinity, places: [] }; // where Accept stood, before that changed last
+    let before = []; // where Accept stood, and until when: as often as that changed of late
     let aim = { at: -Infinity };
     let isLeaving = false;
 
@@ -108,6 +108,7 @@
 
     function show(html) {
       const fresh = new DOMParser().parseFromString(html, "text/html");
+      if (isAnothers(fresh)) return location.reload();
       const focused = rows.contains(document.activeElement) ? document.activeElement : null;
       const column = focused?.closest(".board-column")?.querySelector("h2")?.id;
       const waited = new Set(idsOf("waiting"));
@@ -122,7 +123,7 @@
       for (const list of fresh.querySelectorAll("[data-list]")) {
         arrange(rows.querySelector(`[data-list="${list.dataset.list}"]`), [...list.children], cards);
       }
-      if (JSON.stringify(stood) !== JSON.stringify(places())) before = { at: performance.now(), places: stood };
+      if (JSON.stringify(stood) !== JSON.stringify(places())) before = [...lately(), { until: performance.now(), stood }];
       synchronize();
       tick(rows);
       if (focused && document.activeElement !== focused) {
@@ -285,12 +286,13 @@
       });
     }
 
+    const lately = () => before.filter(({ until }) => performance.now() - until <= AIMED);
+
     /* Whether the finger went down where another one's Accept was a moment ago. */
     function slid(button) {
-      const now = performance.now();
-      if (now - before.at > AIMED || now - aim.at > AIMED) return false;
-      const meant = before.places.find((one) => one.left <= aim.x && aim.x <= one.right && one.top <= aim.y && aim.y <= one.bottom);
-      return meant !== undefined && meant.id !== button.id;
+      if (performance.now() - aim.at > AIMED) return false;
+      const isAimedAt = (one) => one.left <= aim.x && aim.x <= one.right && one.top <= aim.y && aim.y <= one.bottom;
+      return lately().some(({ stood }) => stood.some((one) => one.id !== button.id && isAimedAt(one)));
     }
 
     function send(act) {
@@ -300,6 +302,12 @@
       return fetch(form.action, { method: "POST", body: data, headers, signal });
     }
 
+    /* Whether somebody else has signed in meanwhile, in another tab. */
+    function isAnothers(fresh) {
+      const [person, now] = [rows, fresh].map((page) => page.querySelector("[data-part=duty]")?.dataset.person);
+      return person !== now;
+    }
+
     const isJson = (answer) => answer.headers.get("Content-Type")?.startsWith("application/json");
 
     /* Who signed out and in again, in another tab, has another token against forgery than this page. */
@@ -307,6 +315,10 @@
       const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
       if (answer.redirected || !answer.ok) return false;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (isAnothers(fresh)) {
+        location.reload(); // whatever was pressed here, it wasn't they who pressed it
+        return false;
+      }
       token.value = fresh.querySelector("#board-form [name=csrfmiddlewaretoken]").value;
       return true;
     }

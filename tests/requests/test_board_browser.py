@@ -144,6 +144,40 @@ def test_what_slides_under_the_finger_is_not_taken(visit, live_stream, event, ma
     page.wait_for_url(f"**/session/{hot.session_id}/")
 
 
+def test_what_slid_under_the_finger_stays_untaken_while_the_list_goes_on_changing(visit, event, max_):
+    """What changed last isn't all that changed before anybody could see it."""
+    first, second, third = (ask(event, name, minutes=9 - place) for place, name in enumerate(("Anna", "Bert", "Cleo")))
+    page = visit(max_.user_profile)
+    button = page.locator(f"#accept-{second.pk}").bounding_box()
+    taking.cancel(request_id=first.pk, actor=first.customer)
+    slides = page.request.get(page.get_attribute("#board", "data-source")).text()
+    ask(event, "Dora")
+    grows = page.request.get(page.get_attribute("#board", "data-source")).text()
+    page.route("**/board/rows/**", lambda route: route.fulfill(body=answers.pop(0), content_type="text/html"))
+    answers = [slides, grows, grows]
+    gone, came = (f"#request-{one.pk}" for one in (first, SessionRequest.objects.latest("pk")))
+    page.evaluate(
+        """([gone, came, x, y]) => new Promise((done) => {
+            const look = () => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+            const watching = new MutationObserver(() => {
+                if (!document.querySelector(gone)) look();
+                if (!document.querySelector(came)) return;
+                watching.disconnect();
+                const point = { clientX: x, clientY: y, bubbles: true };
+                const under = document.elementFromPoint(x, y);
+                under.dispatchEvent(new PointerEvent("pointerdown", point));
+                under.click();
+                done();
+            });
+            watching.observe(document.getElementById("board-rows"), { childList: true, subtree: true });
+            look();
+        })""",
+        [gone, came, button["x"] + 5, button["y"] + 5],
+    )
+    expect(card(page, third)).to_contain_text("The list moved as you tapped.")
+    assert not max_.session_requests.exists()
+
+
 def test_a_message_shows_on_the_card_of_who_has_it(visit, live_stream, event, max_):
     request = ask(event, "Cara")
     taking.accept(request_id=request.pk, person=max_.user_profile)
@@ -286,6 +320,25 @@ def test_whoever_signs_in_anew_elsewhere_goes_on_here(visit, live_stream, event,
     page.context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
     page.get_by_role("button", name="Accept: Cara Doe").click()
     page.wait_for_url(f"**/session/{request.session_id}/")
+
+
+def test_a_board_does_nothing_in_the_name_of_who_signs_in_elsewhere(visit, event, max_, ines):
+    request = ask(event, "Cara")
+    page = visit(max_.user_profile)
+    client = Client()
+    client.force_login(ines.user_profile, backend="events.sign_in.EmailBackend")
+    cookies = {"sessionid": client.cookies["sessionid"].value, "csrftoken": "n" * 32}
+    address = page.evaluate("location.origin")
+    page.context.add_cookies([{"name": name, "value": value, "url": address} for name, value in cookies.items()])
+    with page.expect_navigation():
+        page.get_by_role("button", name="Accept: Cara Doe").click()
+    assert page.get_attribute("[data-part=duty]", "data-person") == str(ines.user_profile_id)
+    request.refresh_from_db()
+    assert (request.status, request.log.count()) == ("pending", 1)
+    page.get_by_role("button", name="Accept: Cara Doe").click()
+    page.wait_for_url(f"**/session/{request.session_id}/")
+    request.refresh_from_db()
+    assert request.mechanic == ines
 
 
 def test_who_goes_off_duty_is_asked_about_what_they_have(visit, event, max_):

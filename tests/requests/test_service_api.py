@@ -586,6 +586,26 @@ def test_a_copy_forgets_what_its_mechanic_serves_no_more(event, as_person):
     assert copy.sync() == {} == copy.told
 
 
+@pytest.mark.parametrize("end", ["taken over", "handed back", "handed back for them", "idle"])
+def test_a_copy_forgets_what_its_mechanic_had_and_may_not_take(event, mechanic, organizer, as_person, end):
+    """They went on with it though they serve other events by now."""
+    helper = MechanicFactory(organization=event.organization, serves_all=False)
+    helper.events.add(event)
+    request = service_request(event, mechanic=helper)
+    helper.events.set([EventFactory(organization=event.organization)])
+    long_ago()
+    copy = Copy(as_person(helper.user_profile))
+    assert copy.sync() == {str(request.pk): "accepted"}
+    if end == "taken over":
+        taking.takeover(request_id=request.pk, mechanic_id=mechanic.pk, actor=organizer)
+    elif end == "idle":
+        assert taking.return_idle(at=timezone.now() + timedelta(hours=3)) == 1
+    else:
+        taking.release(request_id=request.pk, actor=helper.user_profile if end == "handed back" else organizer)
+    assert copy.sync() == {}
+    assert copy.told == {str(request.pk): {"id": str(request.pk), "deleted": True}}
+
+
 def test_a_copy_follows_its_organisers_role(event, organizer, as_person):
     waits, over = service_request(event), service_request(event)
     taking.cancel(request_id=over.pk, actor=over.customer)

@@ -22,7 +22,7 @@ from requests.models import (
     SessionRequestLog,
 )
 from requests.operations import intakes, mechanics, taking, talking, telling, tickets
-from tests.config.postgres import waited_for
+from tests.config.postgres import held, waited_for
 from tests.factories import MechanicFactory, UserProfileFactory, member, service_request
 from tests.races import at_once
 
@@ -365,6 +365,32 @@ def test_accept_and_the_sweep_that_marks(event):
         assert accepted.changed is True
         assert status(request) == "accepted"
         assert SessionRequestLog.objects.filter(request=request, to_status="unattended").count() == marked
+
+
+def test_what_somebody_writes_in_is_marked_the_next_time(event):
+    """A hundred are marked at once: none of them waits for a session, with the others waiting for it in turn."""
+    requests = [service_request(event) for _number in range(5)]
+    later = timezone.now() + 11 * MINUTE
+    with held("SELECT FROM service_sessions WHERE id = %s FOR NO KEY UPDATE", requests[2].session_id):
+        assert taking.mark_unattended(at=later) == 4
+    assert [status(one) for one in requests] == ["unattended"] * 2 + ["pending"] + ["unattended"] * 2
+    assert taking.mark_unattended(at=later) == 1
+
+
+ENDS = """
+    WITH session AS (UPDATE service_sessions SET status = 'cancelled' WHERE id = %s)
+    UPDATE session_requests SET status = 'cancelled' WHERE session_id = %s
+"""
+
+
+def test_nobody_writes_in_what_ends_at_that_moment(event):
+    """By raw SQL, which asks for no lock of its own."""
+    request = service_request(event)
+    insert = "INSERT INTO service_session_messages (session_id, author_id, body) VALUES (%s, %s, 'Hello')"
+    ends = waited_for(ENDS, [request.session_id] * 2)
+    with ends, connection.cursor() as cursor, pytest.raises(IntegrityError) as refused:
+        cursor.execute(insert, [request.session_id, request.customer_id])
+    assert refused.value.__cause__.diag.constraint_name == "requests_sessionmessage_while_open"
 
 
 # -- What screens read ---------------------------------------------------------------------------------------

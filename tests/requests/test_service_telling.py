@@ -211,6 +211,19 @@ def test_released_it_begins_anew_for_all_but_whoever_had_it(event, skilled, mech
     assert told(organizer) == []
 
 
+def test_where_nobody_else_is_on_duty_organisers_hear_at_once_of_what_came_back(event, mechanic, organizer):
+    request = service_request(event, mechanic=mechanic)
+    taking.release(request_id=request.pk, actor=mechanic.user_profile)
+    assert (telling.tell_waiting(), telling.tell_waiting()) == (1, 0)
+    assert told(organizer) == ["A customer needs help, and nobody is on duty"]
+    assert told(mechanic.user_profile) == []
+    assert far(request) == (0, False)
+    late = MechanicFactory(organization=event.organization)
+    assert telling.tell_waiting() == 1
+    assert told(late.user_profile) == ["Somebody needs help"]
+    assert far(request) == (telling.SKILLED, True)
+
+
 def test_a_task_that_died_half_way_is_made_up_for(event, mechanic, organizer):
     """What it told stands or falls with what it noted; noted by nobody, it is told again, and not twice."""
     request = service_request(event)
@@ -532,6 +545,31 @@ def test_the_next_mechanic_hears_what_is_written_to_them(talk, event, mechanic):
     said(talk, talk.customer, 7)
     assert (telling.tell_unanswered(), telling.tell_unanswered()) == (1, 0)
     assert letters_to(another.user_profile) == 1
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_whoever_takes_it_again_hears_of_it_again(talk, event, mechanic, between):
+    said(talk, talk.customer, 9)
+    assert telling.tell_unanswered() == 1
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    if between:
+        another = MechanicFactory(organization=event.organization).user_profile
+        taking.accept(request_id=talk.pk, person=another)
+        taking.release(request_id=talk.pk, actor=another)
+    taking.accept(request_id=talk.pk, person=mechanic.user_profile)
+    active(talk, 8)
+    assert telling.tell_unanswered() == 0
+    said(talk, talk.customer, 7)
+    assert (telling.tell_unanswered(), telling.tell_unanswered()) == (1, 0)
+    assert letters_to(mechanic.user_profile) == 2
+
+
+def test_of_what_was_handed_back_meanwhile_nobody_is_told(talk, mechanic):
+    said(talk, talk.customer, 9)
+    [message] = telling.unanswered()
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    assert telling.tell_of_message(pk=message.pk) == 0
+    assert letters_to(mechanic.user_profile) == 0
 
 
 def test_of_what_the_one_before_wrote_nobody_is_told_in_the_next_one_s_name(talk, event, mechanic):

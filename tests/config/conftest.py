@@ -25,7 +25,9 @@ def in_one_transaction(django_db_setup, django_db_blocker):
 @pytest.fixture(scope="module")
 def demo_made(in_one_transaction, django_db_blocker):
     with django_db_blocker.unblock():
-        return demo.build()
+        made = demo.build()
+        roles.check_deferred()  # once; or else each test, at its end, checks all that was made before it
+        return made
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The benchmarks of service requests: asking, accepting, and what those who help look at."""
 
+from datetime import timedelta
 from itertools import cycle, islice
 from uuid import UUID
 
@@ -9,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.database import uuid7
-from requests.models import Mechanic, SessionRequest
+from requests.models import Mechanic, ServiceSession, SessionRequest
 from requests.operations import intakes, taking
+from requests.operations import telling as news
 
 from . import data
 from .harness import in_rounds, timed
@@ -19,6 +21,7 @@ ROUNDS = 3
 CALLS = 400
 WAITING = 40
 MECHANICS = 50
+AT_ONCE = 500
 
 
 def intake(bench):
@@ -193,6 +196,37 @@ def waiting(bench):
     )
 
 
+def telling(bench):
+    """The sweeps that tell those on duty of what waits, and that mark it as unattended: with one request, and with 500
+    that came in the same moment."""
+    owner, _organizer = data.organization()
+    event = data.event(owner)
+    people = iter(data.people(MECHANICS + 2 * ROUNDS * (1 + AT_ONCE)))
+    _mechanics(owner, list(islice(people, MECHANICS)))
+    statements = {}
+
+    def swept(number, act):
+        def once():
+            for one in islice(people, number):
+                _ask(event, one)
+            with CaptureQueriesContext(connection) as captured, timed() as seconds:
+                assert act() == number
+            statements[f"{number}"] = f"{len(captured)} statements"
+            with transaction.atomic():
+                for model in (ServiceSession, SessionRequest):
+                    model.objects.filter(status__in=["pending", "unattended"]).update(status="cancelled")
+            return 1000 * seconds()
+
+        return once
+
+    for what, act in {
+        "told of": news.tell_waiting,
+        "marked as unattended": lambda: taking.mark_unattended(at=timezone.now() + timedelta(hours=1)),
+    }.items():
+        variants = {f"{number}": swept(number, act) for number in (1, AT_ONCE)}
+        yield in_rounds(f"telling, requests {what} in one sweep", "ms", ROUNDS, variants, statements)
+
+
 def _mechanics(owner, people) -> list[Mechanic]:
     rows = [Mechanic(organization=owner, user_profile=one, display_name=one.first_name, on_duty=True) for one in people]
     return Mechanic.objects.bulk_create(rows)
@@ -238,4 +272,4 @@ FILL = (
 )
 
 
-CASES = {"intake": intake, "accept": accept, "waiting": waiting}
+CASES = {"intake": intake, "accept": accept, "waiting": waiting, "telling": telling}

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import structlog
 from django.db import DatabaseError
-from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.db.models import Count, Exists, Min, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from prometheus_client.core import GaugeMetricFamily
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from attendance.models import Attendee
 from config.integrity import CRITICAL, HEALTHY, WARNING, Invariant, any_is_a_warning, register
 
-from .models import JoinRequest, Mechanic, RequestStatus, ServiceSession, SessionRequest, Status
+from .models import JoinRequest, RequestStatus, ServiceSession, SessionRequest, Status
 from .operations import intakes, join_requests, repairs, telling
 
 log = structlog.get_logger(__name__)
@@ -99,8 +99,7 @@ def with_others_in_it(event_id=None):
 def told_too_late(event_id=None):
     """Waits, was due to be told of for a while, and somebody has been there to be told; or is to hear as organiser."""
     ago = timezone.now() - LATE
-    there = Mechanic.objects.on_duty().serving(OuterRef("organization"), OuterRef("event"))
-    somebody = Exists(there.filter(updated_at__lt=ago).exclude(user_profile=OuterRef("customer")))
+    somebody = Exists(telling.helpers().filter(updated_at__lt=ago))
     unheard = Q(status=RequestStatus.UNATTENDED, told__lt=telling.ORGANIZERS, unattended_at__lt=ago)
     late = telling.untold(ago).filter(waiting_since__lt=ago)
     return _of(late.filter(Q(somebody) | unheard), event_id)

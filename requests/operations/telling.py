@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, TextField, Value
-from django.db.models.functions import Cast, Concat, Now
+from django.db.models.functions import Cast, Coalesce, Concat, Now
 from django.urls import reverse
 from django.utils import timezone
 
@@ -237,7 +237,7 @@ def tell_of(*, pks, at: datetime | None = None) -> int:
     now = at or timezone.now()
     requests = _with_people(untold(at).filter(pk__in=pks)).select_related("event")
     requests = list(requests.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("pk"))
-    heard, had = _heard(requests), _had(requests)
+    heard = _heard(requests)
     new, to_organizers, further = [], [], []
     for one in requests:
         unattended = one.status == RequestStatus.UNATTENDED
@@ -245,18 +245,16 @@ def tell_of(*, pks, at: datetime | None = None) -> int:
         # Who knows about it comes first, for half the time; where nobody does, all are asked at once.
         people = one.skilled if one.skill and one.skilled and level == SKILLED else one.on_duty
         knows = heard[one.pk]
-        # Whoever it came back from could take it again, but isn't asked.
-        others = set(one.on_duty) - had[one.pk]
-        if to := [person for person in people if person in others - knows]:
+        if to := [person for person in people if person not in knows]:
             new.append(_notice(one, "waiting", to, level=level, again=bool(knows)))
         if unattended and one.told < ORGANIZERS:
             to_organizers.append((one, "unattended"))
-        elif not unattended and not others:
+        elif not unattended and not one.on_duty:
             to_organizers.append((one, "nobody"))
         far = one.notification_sent_at, one.told
-        if others or knows:
+        if one.on_duty or knows:
             one.notification_sent_at = one.notification_sent_at or now
-        if others or unattended:
+        if one.on_duty or unattended:
             one.told = max(one.told, level)
         # Where nobody is there to be told, nothing is written every few seconds.
         if far != (one.notification_sent_at, one.told):
@@ -266,10 +264,21 @@ def tell_of(*, pks, at: datetime | None = None) -> int:
     return told
 
 
-def _with_people(requests):
-    """Adds whose work each is, but for its customer's own: the people ``on_duty``, and the ``skilled`` of them."""
+def helpers():
+    """Mechanics, for a subquery of requests: whose work one is, but for its own customer, and for whoever it came back
+    from, who knows."""
+    steps = SessionRequestLog.objects.filter(request=OuterRef(OuterRef("pk")), to_status=RequestStatus.PENDING)
+    had = Subquery(steps.order_by("-pk").values("from_mechanic")[:1])
     mechanics = Mechanic.objects.on_duty().serving(OuterRef("organization"), OuterRef("event"))
-    mechanics = mechanics.exclude(user_profile=OuterRef("customer")).order_by("pk")
+    return mechanics.exclude(user_profile=OuterRef("customer")).exclude(pk=Coalesce(had, NOBODY))
+
+
+NOBODY = UUID(int=0)
+
+
+def _with_people(requests):
+    """Adds who is to be asked: the people ``on_duty``, and the ``skilled`` of them."""
+    mechanics = helpers().order_by("pk")
     skilled = mechanics.filter(skills__contains=[OuterRef("skill")])
     return requests.annotate(
         on_duty=ArraySubquery(mechanics.values("user_profile")), skilled=ArraySubquery(skilled.values("user_profile"))
@@ -287,17 +296,6 @@ def _heard(requests) -> dict[UUID, set[UUID]]:
     return heard
 
 
-def _had(requests) -> dict[UUID, set[UUID]]:
-    """Whoever each came back from, if anybody: they know."""
-    had = {one.pk: set() for one in requests}
-    again = [one.pk for one in requests if one.waiting_since != one.created_at]
-    steps = SessionRequestLog.objects.filter(request__in=again, to_status=RequestStatus.PENDING)
-    last = steps.order_by("request", "-pk").distinct("request")
-    for pk, person in last.values_list("request", "from_mechanic__user_profile"):
-        had[pk].add(person)
-    return had
-
-
 # -- Organisers ----------------------------------------------------------------------------------------------
 
 
@@ -313,7 +311,12 @@ def _to_organizers(said) -> list[Notice]:
     """In the app and by push, of each of these (request, what is said of it); mail_organizers writes."""
     hearers = _hearers() if said else {}
     return [
-        _notice(one, what, [person for person in hearers.get(one.organization_id, ()) if person != one.customer_id])
+        _notice(
+            one,
+            what,
+            [person for person in hearers.get(one.organization_id, ()) if person != one.customer_id],
+            back=one.waiting_since != one.created_at,
+        )
         for one, what in said
     ]
 

@@ -13,6 +13,7 @@ from events.operations import privacy
 from messaging.models import Message, MessageDelivery, PushDevice
 from messaging.operations import preferences
 from messaging.tasks import send_letters
+from requests import integrity
 from requests.models import Mechanic, ServiceSession, ServiceSettings, SessionRequest
 from requests.operations import intakes, mechanics, taking, talking, telling
 from tests.factories import (
@@ -195,10 +196,11 @@ def test_released_it_begins_anew_for_all_but_whoever_had_it(event, skilled, mech
     taking.accept(request_id=request.pk, person=skilled.user_profile)
     taking.release(request_id=request.pk, actor=skilled.user_profile)
     assert far(request) == (0, False)
-    assert telling.tell_waiting() == 0
+    # Nobody else knows about brakes.
+    assert telling.tell_waiting() == 1
     assert far(request) == (telling.SKILLED, True)
     assert len(told(skilled.user_profile)) == 1
-    assert telling.tell_waiting(at=in_minutes(6)) == 1
+    assert telling.tell_waiting(at=in_minutes(6)) == 0
     assert told(mechanic.user_profile) == ["Somebody needs help (brakes)"]
     another = MechanicFactory(organization=event.organization)
     taking.accept(request_id=request.pk, person=mechanic.user_profile)
@@ -215,13 +217,32 @@ def test_where_nobody_else_is_on_duty_organisers_hear_at_once_of_what_came_back(
     request = service_request(event, mechanic=mechanic)
     taking.release(request_id=request.pk, actor=mechanic.user_profile)
     assert (telling.tell_waiting(), telling.tell_waiting()) == (1, 0)
-    assert told(organizer) == ["A customer needs help, and nobody is on duty"]
+    assert told(organizer) == ["A service request came back, and nobody else is on duty"]
     assert told(mechanic.user_profile) == []
     assert far(request) == (0, False)
     late = MechanicFactory(organization=event.organization)
     assert telling.tell_waiting() == 1
     assert told(late.user_profile) == ["Somebody needs help"]
     assert far(request) == (telling.SKILLED, True)
+
+
+def test_whoever_handed_it_back_is_not_told_too_late(event, mechanic):
+    request = service_request(event, mechanic=mechanic)
+    taking.release(request_id=request.pk, actor=mechanic.user_profile)
+    telling.tell_waiting()
+    long_ago = timezone.now() - 9 * MINUTE
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE mechanics SET updated_at = %s", [long_ago])
+        cursor.execute("UPDATE session_requests SET waiting_since = %s", [long_ago])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert not integrity.told_too_late().exists()
+    other = MechanicFactory(organization=event.organization)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE mechanics SET updated_at = %s WHERE id = %s", [long_ago, other.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert integrity.told_too_late().get() == request
 
 
 def test_a_task_that_died_half_way_is_made_up_for(event, mechanic, organizer):

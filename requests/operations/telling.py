@@ -146,8 +146,10 @@ def unanswered(at: datetime | None = None):
     around = SessionMessage.objects.filter(session=OuterRef("session"))
     before = around.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("author")[:1]
     answers = around.filter(pk__gt=OuterRef("pk")).exclude(author=OuterRef("author"))
-    number, since = Cast(OuterRef("pk"), TextField()), _Written(OuterRef("session__request__accepted_at"))
-    told = Message.objects.filter(key=Concat(Value(SAID), number, Value(":"), since, output_field=TextField()))
+    number, mechanic = (Cast(OuterRef(name), TextField()) for name in ("pk", "session__mechanic"))
+    since = _Written(OuterRef("session__request__accepted_at"))
+    keys = [Concat(Value(SAID), number, Value(":"), which, output_field=TextField()) for which in (mechanic, since)]
+    told = Message.objects.filter(key__in=keys)
     until = (at or timezone.now()) - ANSWERS
     waits = around.filter(created_at__lte=until)
     unseen = ~Q(author=F("session__customer")) | Exists(
@@ -182,9 +184,10 @@ def tell_of_message(*, pk, at: datetime | None = None) -> int:
     mechanic = request.mechanic
     if message.author_id == request.customer_id:
         to, called = mechanic.user_profile_id, request.customer_name or str(ParticipantRole.CUSTOMER.label)
+        which = request.accepted_at.astimezone(UTC).strftime(MOMENT)  # who takes it again hears of it again
     else:
-        to, called = request.customer_id, str(mechanic)
-    key = f"{SAID}{message.pk}:{request.accepted_at.astimezone(UTC).strftime(MOMENT)}"
+        to, called, which = request.customer_id, str(mechanic), mechanic.pk
+    key = f"{SAID}{message.pk}:{which}"
     return notices.notify(_notice(request, "written", [to], named=(message.author_id, called), key=key))
 
 
@@ -277,11 +280,14 @@ NOBODY = UUID(int=0)
 
 
 def _with_people(requests):
-    """Adds who is to be asked: the people ``on_duty``, and the ``skilled`` of them."""
+    """Adds who is to be asked: the people ``on_duty``, and the ``skilled`` of them; and whether it came ``back``."""
     mechanics = helpers().order_by("pk")
     skilled = mechanics.filter(skills__contains=[OuterRef("skill")])
+    steps = SessionRequestLog.objects.filter(request=OuterRef("pk"), to_status=RequestStatus.PENDING)
     return requests.annotate(
-        on_duty=ArraySubquery(mechanics.values("user_profile")), skilled=ArraySubquery(skilled.values("user_profile"))
+        on_duty=ArraySubquery(mechanics.values("user_profile")),
+        skilled=ArraySubquery(skilled.values("user_profile")),
+        back=Exists(steps.filter(from_mechanic__isnull=False)),
     )
 
 
@@ -315,7 +321,7 @@ def _to_organizers(said) -> list[Notice]:
             one,
             what,
             [person for person in hearers.get(one.organization_id, ()) if person != one.customer_id],
-            back=one.waiting_since != one.created_at,
+            back=one.back,
         )
         for one, what in said
     ]

@@ -226,6 +226,14 @@ def test_where_nobody_else_is_on_duty_organisers_hear_at_once_of_what_came_back(
     assert far(request) == (telling.SKILLED, True)
 
 
+def test_what_was_loaded_from_elsewhere_did_not_come_back(event, organizer):
+    request = service_request(event)
+    ago = timezone.now() - 9 * MINUTE
+    SessionRequest.objects.filter(pk=request.pk).update(created_at=ago)
+    telling.tell_waiting()
+    assert told(organizer) == ["A customer needs help, and nobody is on duty"]
+
+
 def test_whoever_handed_it_back_is_not_told_too_late(event, mechanic):
     request = service_request(event, mechanic=mechanic)
     taking.release(request_id=request.pk, actor=mechanic.user_profile)
@@ -583,6 +591,15 @@ def test_whoever_takes_it_again_hears_of_it_again(talk, event, mechanic, between
     said(talk, talk.customer, 7)
     assert (telling.tell_unanswered(), telling.tell_unanswered()) == (1, 0)
     assert letters_to(mechanic.user_profile) == 2
+
+
+def test_the_customer_hears_once_of_what_is_written_to_them_whoever_takes_it_again(talk, mechanic):
+    said(talk, mechanic.user_profile, 9)
+    assert telling.tell_unanswered() == 1
+    taking.release(request_id=talk.pk, actor=mechanic.user_profile)
+    taking.accept(request_id=talk.pk, person=mechanic.user_profile)
+    assert telling.tell_unanswered() == 0
+    assert letters_to(talk.customer) == 1
 
 
 def test_of_what_was_handed_back_meanwhile_nobody_is_told(talk, mechanic):

@@ -1,5 +1,7 @@
 """What tasks have in common."""
 
+import logging
+
 import structlog
 from celery import Task
 
@@ -40,7 +42,9 @@ def in_batches(rows, act, size) -> int:
         try:
             done += act(pks=batch)
         except Exception as error:
-            log.info("sweep.one_by_one", model=rows.model._meta.label, rows=len(batch), reason=type(error).__name__)
+            foreseen = isinstance(error, DomainError)
+            level, shown = (logging.INFO, None) if foreseen else (logging.WARNING, error)
+            log.log(level, "sweep.one_by_one", model=rows.model._meta.label, rows=len(batch), exc_info=shown)
             try:
                 done += one_by_one(rows.filter(pk__in=batch), lambda pk: act(pks=[pk]))
             except ExceptionGroup as group:

@@ -4,13 +4,13 @@ What one person does that another waits for is told in the transaction that does
 after it stands, by a task or its sweep: no intake fails because somebody could not be told.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, F, Func, OuterRef, Q, Subquery, TextField, Value
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce, Concat, Now
 from django.urls import reverse
 from django.utils import timezone
@@ -146,10 +146,12 @@ def unanswered(at: datetime | None = None):
     around = SessionMessage.objects.filter(session=OuterRef("session"))
     before = around.filter(pk__lt=OuterRef("pk")).order_by("-pk").values("author")[:1]
     answers = around.filter(pk__gt=OuterRef("pk")).exclude(author=OuterRef("author"))
-    number, mechanic = (Cast(OuterRef(name), TextField()) for name in ("pk", "session__mechanic"))
-    since = _Written(OuterRef("session__request__accepted_at"))
-    keys = [Concat(Value(SAID), number, Value(":"), which, output_field=TextField()) for which in (mechanic, since)]
-    told = Message.objects.filter(key__in=keys)
+    number, mechanic, since = (
+        Cast(name, TextField()) for name in ("pk", "session__mechanic", "session__request__accepted_at")
+    )
+    # A mechanic who takes it again hears of it again.
+    which = Case(When(author=F("session__customer"), then=since), default=mechanic)
+    told = Message.objects.filter(key=OuterRef("key"))
     until = (at or timezone.now()) - ANSWERS
     waits = around.filter(created_at__lte=until)
     unseen = ~Q(author=F("session__customer")) | Exists(
@@ -158,19 +160,9 @@ def unanswered(at: datetime | None = None):
     by_the_two = Q(author=F("session__customer")) | Q(author=F("session__mechanic__user_profile"))
     return (
         SessionMessage.objects.filter(by_the_two, session__status=ServiceStatus.LIVE, created_at__lte=until)
-        .annotate(before=Subquery(before))
+        .annotate(before=Subquery(before), key=Concat(Value(SAID), number, Value(":"), which, output_field=TextField()))
         .filter(Q(before=None) | ~Q(before=F("author")), unseen, ~Exists(answers), ~Exists(told))
     )
-
-
-class _Written(Func):
-    """A moment in the letters of MOMENT."""
-
-    template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')"
-    output_field = TextField()
-
-
-MOMENT = "%Y%m%d%H%M%S%f"
 
 
 @operation
@@ -184,11 +176,9 @@ def tell_of_message(*, pk, at: datetime | None = None) -> int:
     mechanic = request.mechanic
     if message.author_id == request.customer_id:
         to, called = mechanic.user_profile_id, request.customer_name or str(ParticipantRole.CUSTOMER.label)
-        which = request.accepted_at.astimezone(UTC).strftime(MOMENT)  # who takes it again hears of it again
     else:
-        to, called, which = request.customer_id, str(mechanic), mechanic.pk
-    key = f"{SAID}{message.pk}:{which}"
-    return notices.notify(_notice(request, "written", [to], named=(message.author_id, called), key=key))
+        to, called = request.customer_id, str(mechanic)
+    return notices.notify(_notice(request, "written", [to], named=(message.author_id, called), key=message.key))
 
 
 # -- Who helps -----------------------------------------------------------------------------------------------

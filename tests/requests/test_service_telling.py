@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import InternalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
@@ -285,22 +285,25 @@ def test_one_that_is_refused_holds_up_no_other(event, mechanic, caplog):
     assert told(mechanic.user_profile) == ["Somebody needs help", "Urgent: somebody needs help"]
 
 
-def test_one_that_fails_as_nobody_foresaw_holds_up_no_other(event, mechanic, monkeypatch):
+def test_one_that_fails_as_nobody_foresaw_holds_up_no_other(event, mechanic):
     first, broken, last = (service_request(event) for _number in range(3))
-    written = telling._notice
-
-    def fails(request, *args, **fields):
-        if request.pk == broken.pk:
-            raise LookupError("made to fail")
-        return written(request, *args, **fields)
-
-    monkeypatch.setattr(telling, "_notice", fails)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION made_to_fail() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = 'internal_error'; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER made_to_fail BEFORE INSERT ON event_messages FOR EACH ROW "
+            f"WHEN (NEW.key LIKE 'service:{broken.pk}:%%') EXECUTE FUNCTION made_to_fail()"
+        )
     with pytest.raises(ExceptionGroup) as failed:
         telling.tell_waiting()
-    assert [str(error) for error in failed.value.exceptions] == ["made to fail"]
+    [error] = failed.value.exceptions
+    assert isinstance(error, InternalError) and "made to fail" in str(error)
     assert failed.value.exceptions[0].__notes__ == [f"requests.SessionRequest {broken.pk}"]
     assert [far(one) for one in (first, broken, last)] == [(1, True), (0, False), (1, True)]
-    monkeypatch.undo()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; DROP TRIGGER made_to_fail ON event_messages")
     assert telling.tell_waiting() == 1
     assert len(told(mechanic.user_profile)) == 3
 
